@@ -1,0 +1,14 @@
+//! Neural quality models for image-text data, in candle: checkpoints, preprocessing, arithmetic.
+//!
+//! This crate knows nothing of SQL. A model is a [`Scorer`]: it *prepares* a sample on a CPU thread (bytes and text in,
+//! pixels and token ids out) and *scores* a batch of prepared samples on a device.
+
+pub mod checkpoint;
+mod error;
+pub mod preprocess;
+mod scorer;
+pub mod text;
+pub mod unifilter;
+
+pub use error::{LoadError, ModelError, SampleError};
+pub use scorer::{DeviceChoice, DtypeChoice, Limits, ParseChoiceError, Prepared, Sample, Scorer, load};

@@ -1,0 +1,1 @@
+//! Where model calls become plan nodes.

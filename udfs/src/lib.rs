@@ -1,0 +1,8 @@
+//! The SQL functions over models and images, and the runtime that runs the models.
+//!
+//! Knows DataFusion's expressions, not its plans.
+
+pub mod calls;
+pub mod columns;
+pub mod options;
+pub mod runtime;

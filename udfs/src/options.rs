@@ -1,0 +1,1 @@
+//! Every `tamis.*` session option, defined once.

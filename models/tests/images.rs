@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tamis_models::preprocess::{Filter, decode, probe, resize};
+use tamis_models::preprocess::{Filter, ImageError, decode, probe, resize};
 
 const MAX_PIXELS: u64 = 89_478_485;
 
@@ -56,4 +56,34 @@ fn golden_pictures_with_bicubic() {
 #[test]
 fn golden_pictures_with_bilinear() {
     golden("tiny-qwen3");
+}
+
+/// Kinds of files that the golden cases do not have, against Pillow: see images/make.py.
+#[test]
+fn further_kinds_are_as_pillow_makes_them() {
+    let folder = tests_dir().join("images");
+    let manifest = json(&folder.join("manifest.json"));
+    let mut wrong = Vec::new();
+    for entry in manifest.as_array().unwrap() {
+        let name = entry["file"].as_str().unwrap();
+        let file = std::fs::read(folder.join(name)).unwrap();
+        let decoded = decode(&file, MAX_PIXELS);
+        let ours = entry["ours"].as_str().unwrap();
+        let right = match (&decoded, entry["sha256"].as_str()) {
+            (Err(ImageError::UnsupportedFeature { .. }), Some(_)) => ours == "unsupported",
+            (Err(_), None) => true,
+            (Ok(image), Some(hash)) => {
+                let info = probe(&file).unwrap();
+                ours == "pillow"
+                    && (image.width, image.height) == size_of(entry)
+                    && (info.width, info.height) == size_of(entry)
+                    && sha256(&image.pixels) == hash
+            }
+            _ => false,
+        };
+        if !right {
+            wrong.push(format!("{name}: {:?}", decoded.map(|image| (image.width, image.height))));
+        }
+    }
+    assert!(wrong.is_empty(), "{} files: {wrong:#?}", wrong.len());
 }

@@ -129,13 +129,14 @@ fn decompress(frame: &Frame<'_>) -> Result<Vec<u8>, ImageError> {
     let mut filled = 0;
     while filled < indices.len() {
         let Some(Some(mut block)) = sub_block(&mut cursor) else { return Err(FAULT.truncated("image data")) };
-        while !block.is_empty() && filled < indices.len() {
+        // Until nothing moves: the decoder may hold output back when it has read the whole block.
+        while filled < indices.len() {
             let result = decoder.decode_bytes(block, &mut indices[filled..]);
             block = &block[result.consumed_in..];
             filled += result.consumed_out;
             match result.status {
                 Ok(LzwStatus::Done) if filled < indices.len() => return Err(FAULT.truncated("image data")),
-                Ok(LzwStatus::NoProgress) if result.consumed_in == 0 => break,
+                Ok(_) if result.consumed_in + result.consumed_out == 0 => break,
                 Ok(_) => {}
                 Err(_) => return Err(FAULT.damaged("its image data has a code that does not exist")),
             }

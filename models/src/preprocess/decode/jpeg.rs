@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use mozjpeg::decompress::DecompressStarted;
 use mozjpeg::{ColorSpace, Decompress};
 
 use super::super::error::Fault;
@@ -50,6 +51,44 @@ fn frame(bytes: &[u8]) -> Result<(u8, (u32, u32)), ImageError> {
 }
 
 pub(in super::super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
+    let (width, height) = checked_frame(bytes, max_pixels)?;
+    let pixels = contained(bytes, |reader| {
+        let decompress = open(reader, (width, height))?;
+        match decompress.components().len() {
+            1 | 3 => read_all(decompress.rgb().map_err(failed)?),
+            4 => read_inverted_cmyk(decompress.to_colorspace(ColorSpace::JCS_CMYK).map_err(failed)?),
+            n => Err(FAULT.unsupported(format!("{n} components"))),
+        }
+    })?;
+    Ok(Rgb { width, height, pixels })
+}
+
+/// Decodes a JPEG that is part of another file: `samples` components of exactly this size, as they are stored, or RGB
+/// for what the other file says is YCbCr.
+pub(super) fn decode_component(
+    bytes: &[u8],
+    (width, height): (usize, usize),
+    samples: usize,
+    ycbcr: bool,
+) -> Result<Vec<u8>, ImageError> {
+    let max_pixels = (width as u64).saturating_mul(height as u64);
+    let size = checked_frame(bytes, max_pixels)?;
+    // The last strip of a file may have fewer rows.
+    if size.0 as usize != width || size.1 as usize > height {
+        return Err(FAULT.damaged(format!("it has {} x {} pixels instead of {width} x {height}", size.0, size.1)));
+    }
+    contained(bytes, |reader| {
+        let decompress = open(reader, size)?;
+        if decompress.components().len() != samples {
+            return Err(FAULT.damaged(format!("it has {} components", decompress.components().len())));
+        }
+        let colours = if ycbcr && samples == 3 { ColorSpace::JCS_RGB } else { decompress.color_space() };
+        read_all(decompress.to_colorspace(colours).map_err(failed)?)
+    })
+}
+
+/// Checks all that can be checked before libjpeg sees the file.
+fn checked_frame(bytes: &[u8], max_pixels: u64) -> Result<(u32, u32), ImageError> {
     let (marker, (width, height)) = frame(bytes)?;
     match marker {
         0xc0..=0xc2 => {}
@@ -59,10 +98,18 @@ pub(in super::super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, Ima
     }
     FAULT.check_size(width, height, max_pixels)?;
     check_scans(bytes, u64::from(width) * u64::from(height))?;
+    Ok((width, height))
+}
+
+/// Runs libjpeg over a file and turns its errors, returned or unwinding, into ours.
+fn contained<T>(
+    bytes: &[u8],
+    decompress: impl FnOnce(WholeFile<'_>) -> Result<T, ImageError>,
+) -> Result<T, ImageError> {
     let ended = Cell::new(false);
     let reader = WholeFile { rest: bytes, ended: &ended };
-    match catch_unwind(AssertUnwindSafe(|| decompress(reader, (width, height)))) {
-        Ok(Ok(rgb)) => Ok(rgb),
+    match catch_unwind(AssertUnwindSafe(|| decompress(reader))) {
+        Ok(Ok(done)) => Ok(done),
         _ if ended.get() => Err(FAULT.truncated("image data")),
         Ok(Err(error)) => Err(error),
         Err(payload) => {
@@ -72,34 +119,38 @@ pub(in super::super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, Ima
     }
 }
 
-fn decompress(reader: WholeFile<'_>, size: (u32, u32)) -> Result<Rgb, ImageError> {
-    let failed = |error: io::Error| FAULT.damaged(error.to_string());
+fn open(reader: WholeFile<'_>, size: (u32, u32)) -> Result<Decompress<WholeFile<'_>>, ImageError> {
     let decompress = Decompress::new_reader(reader).map_err(failed)?;
-    let (width, height) = decompress.size();
-    if (width, height) != (size.0 as usize, size.1 as usize) {
+    if decompress.size() != (size.0 as usize, size.1 as usize) {
         return Err(FAULT.damaged("it has two frame headers of different sizes"));
     }
+    Ok(decompress)
+}
+
+fn read_all(mut started: DecompressStarted<WholeFile<'_>>) -> Result<Vec<u8>, ImageError> {
+    let mut pixels = vec![0; started.min_flat_buffer_size()];
+    started.read_scanlines_into(&mut pixels).map_err(failed)?;
+    started.finish().map_err(failed)?;
+    Ok(pixels)
+}
+
+/// CMYK to RGB; inverted, as Adobe writes it, since Pillow takes every CMYK file to be so.
+fn read_inverted_cmyk(mut started: DecompressStarted<WholeFile<'_>>) -> Result<Vec<u8>, ImageError> {
+    let (width, height) = (started.width(), started.height());
     let mut pixels = vec![0; width * height * 3];
-    let mut started = match decompress.components().len() {
-        1 | 3 => decompress.rgb(),
-        4 => decompress.to_colorspace(ColorSpace::JCS_CMYK),
-        n => return Err(FAULT.unsupported(format!("{n} components"))),
-    }
-    .map_err(failed)?;
-    if started.components().len() == 4 {
-        let mut row = vec![0u8; width * 4];
-        for out in pixels.chunks_exact_mut(width * 3) {
-            started.read_scanlines_into(&mut row).map_err(failed)?;
-            // Inverted, as Adobe writes it; Pillow takes every CMYK file to be so.
-            for (out, ink) in out.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<4>().0) {
-                *out = cmyk(ink.map(|level| !level));
-            }
+    let mut row = vec![0u8; width * 4];
+    for out in pixels.chunks_exact_mut(width * 3) {
+        started.read_scanlines_into(&mut row).map_err(failed)?;
+        for (out, ink) in out.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<4>().0) {
+            *out = cmyk(ink.map(|level| !level));
         }
-    } else {
-        started.read_scanlines_into(&mut pixels).map_err(failed)?;
     }
     started.finish().map_err(failed)?;
-    Ok(Rgb { width: size.0, height: size.1, pixels })
+    Ok(pixels)
+}
+
+fn failed(error: io::Error) -> ImageError {
+    FAULT.damaged(error.to_string())
 }
 
 /// The file as libjpeg reads it. Its end is an error: mozjpeg's own reader would make up an end marker and fill the

@@ -21,7 +21,7 @@ use crate::calls::CallOutput;
     sql_example = r#"```sql
 > SELECT uid, unifilter(image, text) AS quality FROM pairs WHERE unifilter(image, text) >= 2 ORDER BY quality DESC;
 > SELECT unifilter(image, text, 'default') FROM pairs;
-> SELECT unifilter(['', NULL], [NULL, 'an image without bytes and its text']);
+> SELECT unifilter(['pictures/one.jpg', NULL], [NULL, 'a text beside the picture']);
 ```"#,
     argument(
         name = "image",

@@ -8,7 +8,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs};
 
-use crate::calls::CallOutput;
+use crate::calls::{CallOutput, SAMPLE_ARGUMENTS};
 use crate::columns::{SampleColumns, check_argument_types};
 use crate::error::Error;
 use crate::runtime::{Outcome, Scoring, ScoringMetrics};
@@ -19,8 +19,8 @@ pub(super) fn check_types(function: &str, types: &[DataType]) -> Result<Vec<Data
     if !(2..=3).contains(&types.len()) {
         return Err(Error::ArgumentCount { function: function.to_string(), expected, found: types.len() }.into());
     }
-    check_argument_types(function, &types[..2])?;
-    if let Some(model) = types.get(2).filter(|t| !t.is_string()) {
+    check_argument_types(function, &types[..SAMPLE_ARGUMENTS])?;
+    if let Some(model) = types.get(SAMPLE_ARGUMENTS).filter(|t| !t.is_string()) {
         return Err(Error::ArgumentType {
             function: function.to_string(),
             position: 3,
@@ -35,8 +35,8 @@ pub(super) fn check_types(function: &str, types: &[DataType]) -> Result<Vec<Data
 
 /// The field of a model function's result. Refuses a model's name that could vary by row.
 pub(super) fn return_field(function: &str, data_type: DataType, args: &ReturnFieldArgs) -> Result<FieldRef> {
-    if args.arg_fields.len() > 2 {
-        let model = args.scalar_arguments.get(2).copied().flatten();
+    if args.arg_fields.len() > SAMPLE_ARGUMENTS {
+        let model = args.scalar_arguments.get(SAMPLE_ARGUMENTS).copied().flatten();
         literal(function, model)?;
     }
     Ok(Arc::new(Field::new(function, data_type, true)))
@@ -54,12 +54,12 @@ pub(super) fn invoke(
     output: CallOutput,
     args: &ScalarFunctionArgs,
 ) -> Result<ColumnarValue> {
-    let model = match args.args.get(2) {
+    let model = match args.args.get(SAMPLE_ARGUMENTS) {
         Some(ColumnarValue::Scalar(value)) => Some(literal(function, Some(value))?),
         Some(ColumnarValue::Array(_)) => Some(literal(function, None)?),
         None => None,
     };
-    let samples = &args.args[..2];
+    let samples = &args.args[..SAMPLE_ARGUMENTS];
     let constant = samples.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
     let rows = if constant { 1 } else { args.number_rows };
     let columns = SampleColumns::try_from_values(samples, rows)?;

@@ -34,7 +34,8 @@ fn score_batch(model: &Arc<Model>, tickets: &[Ticket], samples: &[Prepared]) {
     match forward(model.scorer(), tickets, samples) {
         Ok(scores) => finish(tickets, scores.into_iter().map(Outcome::Score)),
         Err(error) if samples.len() == 1 => blame(model, tickets, vec![Err(error)]),
-        Err(_) => {
+        Err(error) => {
+            log::warn!("model {}: {error}; its {} rows are scored one by one", model.name(), samples.len());
             let alone = tickets.iter().zip(samples).map(|(ticket, sample)| {
                 let scores = forward(model.scorer(), std::slice::from_ref(ticket), std::slice::from_ref(sample))?;
                 scores.into_iter().next().ok_or(ForwardError::Count { rows: 1, scores: 0 })

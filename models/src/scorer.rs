@@ -70,8 +70,9 @@ impl Prepared {
 ///
 /// `prepare` runs on any number of CPU threads at once; `score` is called by the one thread that owns the device.
 pub trait Scorer: Send + Sync + Debug {
-    /// Identifies the arithmetic: weights, configuration, preprocessing version and dtype, as hexadecimal digits.
-    fn fingerprint(&self) -> &str;
+    /// Identifies the arithmetic: weights, configuration, tokenizer, preprocessing version and dtype, as hexadecimal
+    /// digits. The first call reads the checkpoint's files.
+    fn fingerprint(&self) -> Result<&str, LoadError>;
 
     /// Decodes, resizes and tokenises one sample.
     fn prepare(&self, sample: &Sample<'_>, limits: &Limits) -> Result<Prepared, SampleError>;

@@ -1,5 +1,8 @@
 //! From an encoded image to the pixels that a vision tower reads, as Pillow makes them.
 
+mod normalise;
+pub use normalise::Normaliser;
+
 /// The image formats that are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -47,6 +50,13 @@ pub enum Filter {
     Bilinear,
     /// Pillow's 3, a = -0.5.
     Bicubic,
+}
+
+impl Filter {
+    /// Pillow.
+    pub fn from_pillow(n: u32) -> Option<Self> {
+        match n { 2 => Some(Self::Bilinear), 3 => Some(Self::Bicubic), _ => None }
+    }
 }
 
 /// Why an image could not be read.

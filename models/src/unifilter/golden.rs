@@ -1,0 +1,197 @@
+//! The reference's own scores: every case in `tests/golden`, for both kinds of checkpoint.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use candle_core::Tensor;
+use serde_json::Value;
+
+use super::*;
+use crate::preprocess;
+use crate::text::{document_ids, pair_ids};
+
+/// f32, where the resized pixels are equal.
+const TOLERANCE: f64 = 2e-5;
+
+struct Golden {
+    model: UniFilter,
+    cases: Value,
+    folder: PathBuf,
+}
+
+impl Golden {
+    fn load(name: &str) -> Result<Self> {
+        let folder = PathBuf::from("tests/golden").join(name);
+        let location = match folder.join("config.json").is_file() {
+            true => Location::Folder(folder.clone()),
+            false => Location::Folder(PathBuf::from("assets").join(name)),
+        };
+        let model = UniFilter::load(&location, DeviceChoice::Cpu, DtypeChoice::F32)?;
+        let cases = serde_json::from_slice(&std::fs::read(folder.join("cases.json"))?)?;
+        Ok(Self { model, cases, folder })
+    }
+
+    fn cases(&self, kind: &str) -> Result<&Vec<Value>> {
+        self.cases[kind].as_array().context("cases.json")
+    }
+
+    /// A `.npy` file of f32 values.
+    fn array(&self, name: &str) -> Result<Vec<f32>> {
+        let bytes = std::fs::read(self.folder.join("arrays").join(name))?;
+        let header = u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
+        ensure!(String::from_utf8_lossy(&bytes[10..10 + header]).contains("'<f4'"), "{name} is not f32");
+        Ok(bytes[10 + header..].chunks(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect())
+    }
+}
+
+fn ids_of(case: &Value) -> Vec<Option<u32>> {
+    let ids = case["input_ids"].as_array().into_iter().flatten();
+    ids.map(|id| id.as_i64().and_then(|id| u32::try_from(id).ok())).collect()
+}
+
+fn check_captions(name: &str) -> Result<()> {
+    let golden = Golden::load(name)?;
+    let mut worst = 0f64;
+    let mut prepared = Vec::new();
+    for case in golden.cases("captions")? {
+        let id = case["id"].as_str().context("id")?;
+        let caption = case["caption"].as_str().context("caption")?;
+        assert_eq!(pair_ids(&golden.model.tokens, caption, 75)?, ids_of(case), "{name} {id}: token ids");
+        let image = std::fs::read(golden.folder.join(case["image"].as_str().context("image")?))?;
+        let sample = golden.model.prepare(&Sample::Pair { image: &image, text: caption }, &Limits::default())?;
+        assert_eq!(Some(sample.positions as u64), case["sequence_length"].as_u64(), "{name} {id}: positions");
+        let score = f64::from(golden.model.score(std::slice::from_ref(&sample))?[0]);
+        let difference = (score - case["score"].as_f64().context("score")?).abs();
+        assert!(difference <= TOLERANCE, "{name} {id}: score {score} differs by {difference}");
+        worst = worst.max(difference);
+        prepared.push((sample, score));
+    }
+    // Batch = single, whatever the padding.
+    let (samples, singles): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
+    for (together, alone) in golden.model.score(&samples)?.iter().zip(singles) {
+        assert!((f64::from(*together) - alone).abs() <= 1e-5, "{name}: batched {together}, alone {alone}");
+    }
+    println!("{name}: {} captions, largest difference {worst:.2e}", samples.len());
+    Ok(())
+}
+
+#[test]
+fn captions_of_qwen2_agree() -> Result<()> {
+    check_captions("tiny-qwen2")
+}
+
+#[test]
+fn captions_of_qwen3_agree() -> Result<()> {
+    check_captions("tiny-qwen3")
+}
+
+/// A document's two lists, from the form that the reference's script reads.
+fn lists(document: &Value) -> Result<(Vec<Option<Vec<u8>>>, Vec<Option<String>>)> {
+    let images = document["image_info"].as_array().context("image_info")?.iter().map(|entry| {
+        entry["image_base64"].as_str().map(base64).transpose()
+    });
+    let texts = document["texts"].as_array().context("texts")?.iter().map(|t| t.as_str().map(String::from));
+    Ok((images.collect::<Result<_>>()?, texts.collect()))
+}
+
+fn base64(text: &str) -> Result<Vec<u8>> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits: Vec<u8> = text
+        .bytes()
+        .filter(|b| *b != b'=')
+        .map(|b| ALPHABET.iter().position(|a| *a == b).map(|p| p as u8).context("not base64"))
+        .collect::<Result<_>>()?;
+    Ok(digits
+        .chunks(4)
+        .flat_map(|c| {
+            let n = c.iter().enumerate().fold(0u32, |n, (i, d)| n | u32::from(*d) << (18 - 6 * i));
+            n.to_be_bytes()[1..c.len()].to_vec()
+        })
+        .collect())
+}
+
+fn check_documents(name: &str) -> Result<()> {
+    let golden = Golden::load(name)?;
+    let (mut worst, mut scored) = (0f64, 0);
+    let mut prepared = Vec::new();
+    for case in golden.cases("interleaved")? {
+        let id = case["id"].as_str().context("id")?;
+        let file = golden.folder.join(case["document"].as_str().context("document")?);
+        let (images, texts) = lists(&serde_json::from_slice(&std::fs::read(file)?)?)?;
+        let images: Vec<_> = images.iter().map(Option::as_deref).collect();
+        let texts: Vec<_> = texts.iter().map(Option::as_deref).collect();
+        if case["n_ids"].is_u64() {
+            // An image of one row or column is dropped with its slot.
+            let kept: Vec<_> = images
+                .iter()
+                .zip(&texts)
+                .filter(|(image, _)| {
+                    let info = image.map(preprocess::probe).and_then(Result::ok);
+                    info.is_none_or(|i| i.width > 1 && i.height > 1)
+                })
+                .map(|(_, text)| *text)
+                .collect();
+            assert_eq!(document_ids(&golden.model.tokens, &kept)?, ids_of(case), "{name} {id}: token ids");
+        }
+        let sample = golden.model.prepare(&Sample::Document { images, texts }, &Limits::default());
+        match case["status"].as_str() {
+            Some("ok") => {
+                let sample = sample.with_context(|| format!("{name} {id}"))?;
+                assert_eq!(Some(sample.positions as u64), case["sequence_length"].as_u64(), "{name} {id}: positions");
+                let score = f64::from(golden.model.score(std::slice::from_ref(&sample))?[0]);
+                let difference = (score - case["score"].as_f64().context("score")?).abs();
+                assert!(difference <= TOLERANCE, "{name} {id}: score {score} differs by {difference}");
+                (worst, scored) = (worst.max(difference), scored + 1);
+                prepared.push((sample, score));
+            }
+            // What the reference skips or fails on has no score here either, and a reason.
+            _ => assert!(sample.is_err(), "{name} {id} has no score in the reference"),
+        }
+    }
+    let (samples, singles): (Vec<_>, Vec<_>) = prepared.into_iter().filter(|(s, _)| s.positions < 2000).unzip();
+    for (together, alone) in golden.model.score(&samples)?.iter().zip(singles) {
+        assert!((f64::from(*together) - alone).abs() <= 1e-5, "{name}: batched {together}, alone {alone}");
+    }
+    println!("{name}: {scored} documents, largest difference {worst:.2e}");
+    Ok(())
+}
+
+#[test]
+fn documents_of_qwen2_agree() -> Result<()> {
+    check_documents("tiny-qwen2")
+}
+
+#[test]
+fn documents_of_qwen3_agree() -> Result<()> {
+    check_documents("tiny-qwen3")
+}
+
+/// Each stage on its own, so that a difference is found where it arises.
+#[test]
+fn every_stage_agrees() -> Result<()> {
+    for name in ["tiny-qwen2", "tiny-qwen3"] {
+        let golden = Golden::load(name)?;
+        let case = golden.cases("captions")?.iter().find(|c| c["id"] == "c02").context("c02")?;
+        let image = std::fs::read(golden.folder.join(case["image"].as_str().context("image")?))?;
+        let text = case["caption"].as_str().context("caption")?;
+        let sample = golden.model.prepare(&Sample::Pair { image: &image, text }, &Limits::default())?;
+        let features = golden.model.vision_features(&[&sample.images[0]])?;
+        let close = |found: &Tensor, file: &str, tolerance: f32| -> Result<()> {
+            let (found, expected) = (found.flatten_all()?.to_vec1::<f32>()?, golden.array(file)?);
+            ensure!(found.len() == expected.len(), "{name} {file}: {} values, expected {}", found.len(), expected.len());
+            let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0., f32::max);
+            ensure!(worst <= tolerance, "{name} {file}: differs by {worst}");
+            Ok(())
+        };
+        close(&features, "c02.vision_features.npy", 2e-5)?;
+        let embeddings = golden.model.projector.forward(&features)?;
+        close(&embeddings, "c02.projector.npy", 2e-5)?;
+        let states = golden.model.last_states(std::slice::from_ref(&sample), Some(&embeddings))?;
+        let expected = golden.array("c02.last_hidden_state.npy")?;
+        let last = &expected[expected.len() - states.dim(1)?..];
+        for (found, expected) in states.squeeze(0)?.to_vec1::<f32>()?.iter().zip(last) {
+            ensure!((found - expected).abs() <= 5e-5, "{name} last hidden state: {found}, expected {expected}");
+        }
+    }
+    Ok(())
+}

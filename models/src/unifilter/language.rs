@@ -1,0 +1,173 @@
+//! The Qwen2 / Qwen3 backbone without its language-model head.
+//!
+//! Qwen2: arXiv 2407.10671; Qwen3: arXiv 2505.09388. Decoder blocks with grouped-query attention, rotary positions
+//! (rotate-half), RMS norms and SwiGLU. Qwen2 has biases on queries, keys and values; Qwen3 has none, and norms each
+//! head of queries and keys before the rotation.
+
+use candle_core::{Result, Tensor};
+use candle_nn::{Embedding, Linear, Module, RmsNorm};
+
+use super::config::Config;
+use super::layers::{attention, last_positions, linear, linear_no_bias, rms_norm, split_heads};
+use crate::LoadError;
+use crate::checkpoint::Scope;
+
+/// Embeddings [samples, length, hidden], padded on the right, in; the last real position's state after the final norm
+/// [samples, hidden] out.
+#[derive(Debug)]
+pub(crate) struct LanguageModel {
+    embed_tokens: Embedding,
+    layers: Vec<Layer>,
+    norm: RmsNorm,
+    head_dim: usize,
+    rope_theta: f64,
+}
+
+impl LanguageModel {
+    pub(crate) fn load(config: &Config, scope: &Scope<'_>) -> std::result::Result<Self, LoadError> {
+        let hidden = config.hidden_size;
+        let embeddings = scope.pp("embed_tokens").get(&[config.vocab_size, hidden], "weight")?;
+        let layers = scope.pp("layers");
+        Ok(Self {
+            embed_tokens: Embedding::new(embeddings, hidden),
+            layers: (0..config.num_hidden_layers).map(|i| Layer::load(config, &layers.pp(i))).collect::<std::result::Result<_, _>>()?,
+            norm: rms_norm(hidden, config.rms_norm_eps, &scope.pp("norm"))?,
+            head_dim: config.head_dim(),
+            rope_theta: config.rope_theta(),
+        })
+    }
+
+    /// Embeddings of token ids: [ids, hidden].
+    pub(crate) fn embed(&self, ids: &[u32]) -> Result<Tensor> {
+        self.embed_tokens.forward(&Tensor::new(ids, self.embed_tokens.embeddings().device())?)
+    }
+
+    /// States of the samples' last positions, `lengths` positions each.
+    pub(crate) fn forward(&self, embeddings: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+        let (_, length, _) = embeddings.dims3()?;
+        let rotation = Rotation::new(length, self.head_dim, self.rope_theta, embeddings)?;
+        let mut x = embeddings.clone();
+        for layer in &self.layers {
+            x = layer.forward(&x, &rotation)?;
+        }
+        // The norm works on each position alone: only the wanted ones need it.
+        self.norm.forward(&last_positions(&x, lengths)?)
+    }
+}
+
+/// Cosines and sines of the rotary position embedding: [length, head / 2] each.
+#[derive(Debug)]
+struct Rotation {
+    cos: Tensor,
+    sin: Tensor,
+}
+
+impl Rotation {
+    fn new(length: usize, head: usize, theta: f64, like: &Tensor) -> Result<Self> {
+        // As the reference: wavelengths and angles in f32.
+        let frequencies: Vec<f32> =
+            (0..head).step_by(2).map(|i| 1. / (theta as f32).powf(i as f32 / head as f32)).collect();
+        let angles: Vec<f32> = (0..length).flat_map(|p| frequencies.iter().map(move |f| p as f32 * f)).collect();
+        let angles = Tensor::from_vec(angles, (length, head / 2), like.device())?;
+        Ok(Self { cos: angles.cos()?.to_dtype(like.dtype())?, sin: angles.sin()?.to_dtype(like.dtype())? })
+    }
+
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        candle_nn::rotary_emb::rope(x, &self.cos, &self.sin)
+    }
+}
+
+#[derive(Debug)]
+struct Layer {
+    input_layernorm: RmsNorm,
+    self_attn: Attention,
+    post_attention_layernorm: RmsNorm,
+    mlp: Mlp,
+}
+
+impl Layer {
+    fn load(config: &Config, scope: &Scope<'_>) -> std::result::Result<Self, LoadError> {
+        let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
+        Ok(Self {
+            input_layernorm: rms_norm(hidden, eps, &scope.pp("input_layernorm"))?,
+            self_attn: Attention::load(config, &scope.pp("self_attn"))?,
+            post_attention_layernorm: rms_norm(hidden, eps, &scope.pp("post_attention_layernorm"))?,
+            mlp: Mlp::load(config, &scope.pp("mlp"))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
+        let x = (x + self.self_attn.forward(&self.input_layernorm.forward(x)?, rotation)?)?;
+        &x + self.mlp.forward(&self.post_attention_layernorm.forward(&x)?)?
+    }
+}
+
+#[derive(Debug)]
+struct Attention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    o_proj: Linear,
+    /// Qwen3's norms of queries and keys.
+    norms: Option<(RmsNorm, RmsNorm)>,
+    heads: usize,
+    kv_heads: usize,
+}
+
+impl Attention {
+    fn load(config: &Config, scope: &Scope<'_>) -> std::result::Result<Self, LoadError> {
+        let (hidden, head, eps) = (config.hidden_size, config.head_dim(), config.rms_norm_eps);
+        let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
+        let project = |name: &str, outputs: usize| match config.is_qwen3() {
+            true => linear_no_bias(hidden, outputs, &scope.pp(name)),
+            false => linear(hidden, outputs, &scope.pp(name)),
+        };
+        let norms = match config.is_qwen3() {
+            true => Some((rms_norm(head, eps, &scope.pp("q_norm"))?, rms_norm(head, eps, &scope.pp("k_norm"))?)),
+            false => None,
+        };
+        Ok(Self {
+            q_proj: project("q_proj", heads * head)?,
+            k_proj: project("k_proj", kv_heads * head)?,
+            v_proj: project("v_proj", kv_heads * head)?,
+            o_proj: linear_no_bias(heads * head, hidden, &scope.pp("o_proj"))?,
+            norms,
+            heads,
+            kv_heads,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
+        let mut q = split_heads(&self.q_proj.forward(x)?, self.heads)?;
+        let mut k = split_heads(&self.k_proj.forward(x)?, self.kv_heads)?;
+        let v = split_heads(&self.v_proj.forward(x)?, self.kv_heads)?;
+        if let Some((q_norm, k_norm)) = &self.norms {
+            (q, k) = (q_norm.forward(&q)?, k_norm.forward(&k)?);
+        }
+        let (q, k) = (rotation.apply(&q)?, rotation.apply(&k)?);
+        self.o_proj.forward(&attention(&q, &k, &v, true)?)
+    }
+}
+
+#[derive(Debug)]
+struct Mlp {
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
+}
+
+impl Mlp {
+    fn load(config: &Config, scope: &Scope<'_>) -> std::result::Result<Self, LoadError> {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        Ok(Self {
+            gate_proj: linear_no_bias(hidden, inner, &scope.pp("gate_proj"))?,
+            up_proj: linear_no_bias(hidden, inner, &scope.pp("up_proj"))?,
+            down_proj: linear_no_bias(inner, hidden, &scope.pp("down_proj"))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.down_proj.forward(&(self.gate_proj.forward(x)?.silu()? * self.up_proj.forward(x)?)?)
+    }
+}
+

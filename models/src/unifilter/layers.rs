@@ -1,0 +1,147 @@
+//! Building blocks that towers and backbones share: linear maps, norms, attention.
+
+use candle_core::{D, DType, Result, Tensor};
+use candle_nn::{LayerNorm, Linear, RmsNorm};
+
+use crate::LoadError;
+use crate::checkpoint::Scope;
+
+/// A linear map with a bias: `weight` [outputs, inputs], `bias` [outputs].
+pub(crate) fn linear(inputs: usize, outputs: usize, scope: &Scope<'_>) -> std::result::Result<Linear, LoadError> {
+    Ok(Linear::new(scope.get(&[outputs, inputs], "weight")?, Some(scope.get(&[outputs], "bias")?)))
+}
+
+/// A linear map without a bias: `weight` [outputs, inputs].
+pub(crate) fn linear_no_bias(inputs: usize, outputs: usize, scope: &Scope<'_>) -> std::result::Result<Linear, LoadError> {
+    Ok(Linear::new(scope.get(&[outputs, inputs], "weight")?, None))
+}
+
+/// Layer norm over the last dimension.
+pub(crate) fn layer_norm(size: usize, eps: f64, scope: &Scope<'_>) -> std::result::Result<LayerNorm, LoadError> {
+    Ok(LayerNorm::new(scope.get(&[size], "weight")?, scope.get(&[size], "bias")?, eps))
+}
+
+/// Root-mean-square norm over the last dimension; the mean is taken in f32.
+pub(crate) fn rms_norm(size: usize, eps: f64, scope: &Scope<'_>) -> std::result::Result<RmsNorm, LoadError> {
+    Ok(RmsNorm::new(scope.get(&[size], "weight")?, eps))
+}
+
+/// Splits [batch, length, heads * head] into [batch, heads, length, head].
+pub(crate) fn split_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
+    let (batch, length, width) = x.dims3()?;
+    x.reshape((batch, length, heads, width / heads))?.transpose(1, 2)?.contiguous()
+}
+
+/// Bytes of attention scores that are held at once.
+const SCORES_BYTES: usize = 256 << 20;
+
+/// Scaled dot-product attention. `q` [batch, heads, length, head]; `k` and `v` [batch, key-value heads, length, head],
+/// each key-value head serving `heads / key-value heads` consecutive heads. Returns [batch, length, heads * head].
+///
+/// The softmax is taken in f32. Queries go in blocks, so that the scores of a long document do not fill the memory.
+pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor> {
+    let (batch, heads, length, head) = q.dims4()?;
+    let (k, v) = (repeat_heads(k, heads)?, repeat_heads(v, heads)?);
+    let keys = k.transpose(2, 3)?;
+    let scale = 1. / (head as f64).sqrt();
+    let block = (SCORES_BYTES / (batch * heads * length * size_of::<f32>())).clamp(16, length.max(16));
+    let mut outputs = Vec::with_capacity(length.div_ceil(block));
+    for start in (0..length).step_by(block) {
+        let rows = block.min(length - start);
+        // Of a causal block, the keys after its last query are never looked at.
+        let seen = if causal { start + rows } else { length };
+        let (keys, values) = (keys.narrow(3, 0, seen)?.contiguous()?, v.narrow(2, 0, seen)?.contiguous()?);
+        let scores = q.narrow(2, start, rows)?.contiguous()?.matmul(&keys)?;
+        let mut scores = (scores.to_dtype(DType::F32)? * scale)?;
+        if causal {
+            scores = scores.broadcast_add(&causal_mask(start, rows, seen, q)?)?;
+        }
+        let weights = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?;
+        outputs.push(weights.matmul(&values)?);
+    }
+    Tensor::cat(&outputs, 2)?.transpose(1, 2)?.reshape((batch, length, heads * head))
+}
+
+/// [rows, seen]: zero where query `start + row` may look, minus infinity elsewhere.
+fn causal_mask(start: usize, rows: usize, seen: usize, like: &Tensor) -> Result<Tensor> {
+    let mask: Vec<f32> = (0..rows)
+        .flat_map(|row| (0..seen).map(move |key| if key <= start + row { 0. } else { f32::NEG_INFINITY }))
+        .collect();
+    Tensor::from_vec(mask, (rows, seen), like.device())
+}
+
+fn repeat_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
+    let (batch, kv, length, head) = x.dims4()?;
+    if kv == heads {
+        return Ok(x.clone());
+    }
+    x.unsqueeze(2)?.expand((batch, kv, heads / kv, length, head))?.reshape((batch, heads, length, head))
+}
+
+/// Adaptive average pooling of a square grid as a matrix: [to * to, from * from]. Bin `i` of `to` covers
+/// `floor(i * from / to)` up to `ceil((i + 1) * from / to)`, exclusive.
+pub(crate) fn pooling_matrix(from: usize, to: usize) -> Vec<f32> {
+    let bins: Vec<_> = (0..to).map(|i| (i * from / to, ((i + 1) * from).div_ceil(to))).collect();
+    let mut matrix = vec![0.; to * to * from * from];
+    for (row, y) in bins.iter().enumerate() {
+        for (column, x) in bins.iter().enumerate() {
+            let share = 1. / ((y.1 - y.0) * (x.1 - x.0)) as f32;
+            let line = &mut matrix[(row * to + column) * from * from..][..from * from];
+            for py in y.0..y.1 {
+                line[py * from + x.0..py * from + x.1].fill(share);
+            }
+        }
+    }
+    matrix
+}
+
+/// The last position of each sample: `x` [batch, length, width], gives [batch, width].
+pub(crate) fn last_positions(x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+    let rows = lengths.iter().enumerate().map(|(b, n)| x.narrow(0, b, 1)?.narrow(1, n - 1, 1)?.squeeze(1));
+    Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)
+}
+
+/// The probability of class 1 where there are classes, else the one logit: `logits` [batch, labels], gives [batch].
+pub(crate) fn score_of_logits(logits: &Tensor) -> Result<Vec<f32>> {
+    let logits = logits.to_dtype(DType::F32)?;
+    match logits.dim(D::Minus1)? {
+        1 => logits.squeeze(1)?.to_vec1(),
+        _ => candle_nn::ops::softmax_last_dim(&logits)?.narrow(1, 1, 1)?.squeeze(1)?.to_vec1(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn bins_of_27_to_12_start_where_the_reference_s_do() {
+        let matrix = pooling_matrix(27, 12);
+        let starts: Vec<_> = (0..12).map(|i| matrix[i * 729..][..27].iter().position(|w| *w > 0.).unwrap()).collect();
+        assert_eq!(starts, [0, 2, 4, 6, 9, 11, 13, 15, 18, 20, 22, 24]);
+        assert!(matrix.chunks(729).all(|bin| bin.iter().filter(|w| **w == 1. / 9.).count() == 9));
+    }
+
+    #[test]
+    fn blocks_of_queries_do_not_change_attention() -> Result<()> {
+        let shape = (1, 4, 33, 8);
+        let tensor = |shape| Tensor::randn(0f32, 1., shape, &Device::Cpu);
+        let (q, k, v) = (tensor(shape)?, tensor((1, 2, 33, 8))?, tensor((1, 2, 33, 8))?);
+        for causal in [false, true] {
+            let whole = attention(&q, &k, &v, causal)?;
+            let last = attention(&q.narrow(2, 0, 33)?, &k, &v, causal)?;
+            let first = attention(&q.narrow(2, 0, 5)?, &k.narrow(2, 0, 5)?, &v.narrow(2, 0, 5)?, causal)?;
+            assert!(difference(&whole, &last)? < 1e-6);
+            if causal {
+                assert!(difference(&whole.narrow(1, 0, 5)?, &first)? < 1e-6);
+            }
+        }
+        Ok(())
+    }
+
+    fn difference(a: &Tensor, b: &Tensor) -> Result<f32> {
+        (a - b)?.abs()?.flatten_all()?.max(0)?.to_scalar()
+    }
+}

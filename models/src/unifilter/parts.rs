@@ -1,0 +1,153 @@
+//! A UniFilter checkpoint opened: configurations read, weights mapped, nothing computed yet.
+
+use crate::LoadError;
+use crate::checkpoint::{Checkpoint, Location, Weights, fingerprint};
+use crate::preprocess::{Filter, Normaliser};
+
+use super::config::{Config, PreprocessorConfig, VisionConfig};
+
+/// Where the checkpoint keeps its copy of the vision tower.
+const OWN_TOWER: &str = "model.vision_tower.vision_tower.vision_model.";
+
+/// How images become pixels.
+#[derive(Debug, Clone)]
+pub(crate) struct Preprocess {
+    pub(crate) filter: Filter,
+    pub(crate) normaliser: Normaliser,
+}
+
+/// The parts of a checkpoint.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) config: Config,
+    pub(crate) weights: Weights,
+    /// The vision tower's own folder, whose weights the reference reads even where the checkpoint has a copy.
+    pub(crate) tower: Option<(Checkpoint, Weights)>,
+    pub(crate) vision_config: VisionConfig,
+    pub(crate) preprocess: Preprocess,
+}
+
+impl Parts {
+    /// Opens a checkpoint and its vision tower, fetching what is remote.
+    pub(crate) fn open(location: &Location) -> Result<Self, LoadError> {
+        let checkpoint = Checkpoint::open(location)?;
+        let config = Config::read(&checkpoint)?;
+        let weights = checkpoint.weights()?;
+        let has_copy = weights.shape(&format!("{OWN_TOWER}embeddings.patch_embedding.weight")).is_some();
+        let tower = checkpoint.tower(&config.mm_vision_tower, has_copy)?;
+        let vision_config = match (&tower, &config.vision_config) {
+            (Some(tower), _) => VisionConfig::read(tower)?,
+            (None, Some(own)) => own.clone().checked(&checkpoint)?,
+            (None, None) => VisionConfig::published(&config.mm_vision_tower).ok_or_else(|| LoadError::Config {
+                path: checkpoint.path("config.json"),
+                field: "mm_vision_tower".into(),
+                found: format!("{:?}, which is neither a folder here nor in the hub's cache", config.mm_vision_tower),
+                expected: "a folder with the tower's config.json, or a vision_config in this file".into(),
+            })?,
+        };
+        if vision_config.hidden_size != config.mm_hidden_size {
+            return Err(LoadError::Config {
+                path: checkpoint.path("config.json"),
+                field: "mm_hidden_size".into(),
+                found: config.mm_hidden_size.to_string(),
+                expected: format!("the vision tower's hidden_size ({})", vision_config.hidden_size),
+            });
+        }
+        let preprocess = read_preprocess(&checkpoint, tower.as_ref(), &vision_config)?;
+        let tower = match tower {
+            // A tower's folder without weights (a configuration alone) leaves the checkpoint's copy to serve.
+            Some(tower) if has_copy && tower.read("model.safetensors.index.json")?.is_none() => {
+                tower.weights().ok().map(|w| (tower, w))
+            }
+            Some(tower) => {
+                let weights = tower.weights()?;
+                Some((tower, weights))
+            }
+            None => {
+                log::info!(
+                    "{}: vision tower {} is not at hand; using the copy inside the checkpoint",
+                    checkpoint.model(),
+                    config.mm_vision_tower
+                );
+                None
+            }
+        };
+        Ok(Self { checkpoint, config, weights, tower, vision_config, preprocess })
+    }
+
+    /// The weights that hold the vision tower, and the prefix of its names there.
+    pub(crate) fn vision_weights(&self) -> (&Weights, &'static str) {
+        match &self.tower {
+            Some((_, weights)) => (weights, "vision_model."),
+            None => (&self.weights, OWN_TOWER),
+        }
+    }
+
+    /// How many labels the head has.
+    pub(crate) fn num_labels(&self) -> Result<usize, LoadError> {
+        match self.weights.shape("score.weight") {
+            Some([labels, _]) if *labels > 0 => Ok(*labels),
+            found => Err(LoadError::MissingTensor {
+                path: self.checkpoint.path("model.safetensors"),
+                tensor: match found {
+                    Some(shape) => format!("score.weight of two dimensions (it has shape {shape:?})"),
+                    None => "score.weight".into(),
+                },
+                expected: vec![1, self.config.hidden_size],
+            }),
+        }
+    }
+
+    /// Parameters that take part in scoring: the checkpoint's without its copy of a tower that lies apart, and the
+    /// tower's without its text model, pooling head and last norm.
+    pub(crate) fn parameters(&self) -> u64 {
+        let count = |weights: &Weights, used: &dyn Fn(&str) -> bool| {
+            weights.tensors().filter(|(n, ..)| used(n)).map(|(_, s, _)| s.iter().product::<usize>() as u64).sum::<u64>()
+        };
+        let (vision, prefix) = self.vision_weights();
+        let in_tower = |n: &str| {
+            n.strip_prefix(prefix).is_some_and(|n| !n.starts_with("head.") && !n.starts_with("post_layernorm."))
+        };
+        count(&self.weights, &|n| !n.starts_with(OWN_TOWER) && !n.starts_with("lm_head.")) + count(vision, &in_tower)
+    }
+
+    /// The fingerprint under arithmetic in `dtype`.
+    pub(crate) fn fingerprint(&self, dtype: &str) -> Result<String, LoadError> {
+        let mut parts = vec![(&self.checkpoint, &self.weights)];
+        parts.extend(self.tower.iter().map(|(tower, weights)| (tower, weights)));
+        fingerprint(&parts, dtype)
+    }
+}
+
+/// The image processor's settings: the tower's, or else the checkpoint's.
+fn read_preprocess(checkpoint: &Checkpoint, tower: Option<&Checkpoint>, vision: &VisionConfig) -> Result<Preprocess, LoadError> {
+    const NAME: &str = "preprocessor_config.json";
+    let mut found = None;
+    for place in tower.into_iter().chain([checkpoint]) {
+        if let Some(config) = place.json::<PreprocessorConfig>(NAME)? {
+            found = Some((place, config));
+            break;
+        }
+    }
+    let (place, config) = found.ok_or_else(|| LoadError::MissingFile {
+        model: checkpoint.model().into(),
+        file: NAME.into(),
+        looked_in: checkpoint.path("").display().to_string(),
+        hint: "it says how images are resized; copy it from the vision tower's repository".into(),
+    })?;
+    let refuse = |field: &str, found: String, expected: String| LoadError::Config {
+        path: place.path(NAME),
+        field: field.into(),
+        found,
+        expected,
+    };
+    let filter = Filter::from_pillow(config.resample)
+        .ok_or_else(|| refuse("resample", config.resample.to_string(), "2 (bilinear) or 3 (bicubic)".into()))?;
+    let size = (config.size.height, config.size.width);
+    if size != (vision.image_size, vision.image_size) {
+        return Err(refuse("size", format!("{size:?}"), format!("the tower's image_size ({})", vision.image_size)));
+    }
+    let normaliser = Normaliser::new(config.rescale_factor, config.image_mean, config.image_std);
+    Ok(Preprocess { filter, normaliser })
+}

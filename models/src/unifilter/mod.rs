@@ -14,6 +14,8 @@ mod parts;
 mod patches;
 mod projector;
 mod sample;
+#[cfg(test)]
+mod variants;
 mod vision;
 
 use std::sync::OnceLock;

@@ -94,8 +94,8 @@ impl Toy {
 }
 
 impl Scorer for Toy {
-    fn fingerprint(&self) -> &str {
-        "70f"
+    fn fingerprint(&self) -> Result<&str, tamis_models::LoadError> {
+        Ok("70f")
     }
 
     fn prepare(&self, sample: &Sample<'_>, _: &Limits) -> Result<Prepared, SampleError> {

@@ -104,11 +104,6 @@ impl Scoring {
     pub fn fail_on_error(&self) -> bool {
         self.on_error == OnError::Fail
     }
-
-    /// Identifies the model's arithmetic: equal fingerprints give equal scores.
-    pub fn fingerprint(&self) -> &str {
-        self.model.scorer().fingerprint()
-    }
 }
 
 fn nanos(time: Duration) -> u64 {

@@ -51,11 +51,6 @@ impl ModelHandle {
     pub(super) fn name(&self) -> &str {
         &self.0.name
     }
-
-    /// The model itself.
-    pub(super) fn scorer(&self) -> &Arc<dyn Scorer> {
-        &self.0.scorer
-    }
 }
 
 impl Drop for ModelHandle {

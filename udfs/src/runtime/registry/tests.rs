@@ -10,8 +10,8 @@ use super::*;
 struct Nothing;
 
 impl Scorer for Nothing {
-    fn fingerprint(&self) -> &str {
-        "0"
+    fn fingerprint(&self) -> Result<&str, LoadError> {
+        Ok("0")
     }
 
     fn prepare(&self, _: &Sample<'_>, _: &Limits) -> Result<Prepared, SampleError> {

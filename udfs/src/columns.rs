@@ -95,7 +95,15 @@ pub struct SampleColumns {
 #[derive(Debug, Clone)]
 enum Columns {
     Pair { images: ImageColumn, texts: TextColumn },
-    Document { image_lists: ListRows, images: ImageColumn, text_lists: ListRows, texts: TextColumn },
+    Document(Box<DocumentColumns>),
+}
+
+#[derive(Debug, Clone)]
+struct DocumentColumns {
+    image_lists: ListRows,
+    images: ImageColumn,
+    text_lists: ListRows,
+    texts: TextColumn,
 }
 
 impl SampleColumns {
@@ -142,9 +150,7 @@ impl SampleColumns {
         let [image, text] = self.places(row);
         match &self.columns {
             Columns::Pair { images, texts } => images.get(image).is_none() || texts.get(text).is_none(),
-            Columns::Document { image_lists, text_lists, .. } => {
-                image_lists.get(image).is_none() || text_lists.get(text).is_none()
-            }
+            Columns::Document(lists) => lists.image_lists.get(image).is_none() || lists.text_lists.get(text).is_none(),
         }
     }
 
@@ -156,15 +162,13 @@ impl SampleColumns {
                 (Some(image), Some(text)) => Row::Pair { image, text },
                 _ => Row::Null,
             },
-            Columns::Document { image_lists, images, text_lists, texts } => {
-                match (image_lists.get(image), text_lists.get(text)) {
-                    (Some(i), Some(t)) => Row::Document {
-                        images: i.map(|at| images.get(at)).collect(),
-                        texts: t.map(|at| texts.get(at)).collect(),
-                    },
-                    _ => Row::Null,
-                }
-            }
+            Columns::Document(lists) => match (lists.image_lists.get(image), lists.text_lists.get(text)) {
+                (Some(images), Some(texts)) => Row::Document {
+                    images: images.map(|at| lists.images.get(at)).collect(),
+                    texts: texts.map(|at| lists.texts.get(at)).collect(),
+                },
+                _ => Row::Null,
+            },
         }
     }
 
@@ -200,7 +204,7 @@ impl Columns {
                     Some((rows, values)) => (rows, TextColumn::try_new(&values).ok_or_else(text)?),
                     None => (ListRows::null(), TextColumn::Null),
                 };
-                Self::Document { image_lists, images, text_lists, texts }
+                Self::Document(Box::new(DocumentColumns { image_lists, images, text_lists, texts }))
             }
         })
     }

@@ -20,7 +20,8 @@ pub use value::{BatchTokens, OnError};
 
 /// Keys of the form `tamis.model.NAME` name models.
 const MODEL_PREFIX: &str = "model.";
-const MODEL_DOC: &str = "Where the model NAME lies: a folder, an object-store URL or a hub id (`--model NAME=...`)";
+const MODEL_DOC: &str = "Where the model NAME lies; `--model NAME=...` sets it";
+const MODEL_ACCEPTED: &str = "a folder, an object-store URL or a hub id";
 
 options! {
     unifilter_model: String = "unifilter.model", "default".to_string(),
@@ -71,7 +72,7 @@ impl TamisOptions {
     fn set_key(&mut self, key: &str, value: &str) -> Result<(), Error> {
         if let Some(name) = key.strip_prefix(MODEL_PREFIX).filter(|name| !name.is_empty()) {
             if value.is_empty() {
-                let expected = "a folder, an object-store URL or a hub id";
+                let expected = MODEL_ACCEPTED;
                 return Err(Error::OptionValue { key: full_key(key), value: value.to_string(), expected });
             }
             self.models.insert(name.to_string(), value.to_string());
@@ -134,7 +135,7 @@ pub fn docs_markdown() -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(page, "| `{}` | `{default}` | {} | {} |", full_key(d.key), d.accepted, d.doc);
     }
-    let _ = writeln!(page, "| `{}` | | {} | {MODEL_DOC} |", full_key("model.NAME"), "a folder, a URL or a hub id");
+    let _ = writeln!(page, "| `{}` | | {MODEL_ACCEPTED} | {MODEL_DOC} |", full_key("model.NAME"));
     page
 }
 

@@ -80,10 +80,7 @@ fn call(function: &ScalarUDF, args: Vec<ColumnarValue>, rows: usize) -> Result<C
         args.iter().map(|a| if let ColumnarValue::Scalar(s) = a { Some(s) } else { None }).collect();
     let return_field = function
         .return_field_from_args(ReturnFieldArgs { arg_fields: &arg_fields, scalar_arguments: &scalars })
-        .map(|field| {
-            assert!(field.is_nullable(), "{} gives NULL for NULL", function.name());
-            field
-        })?;
+        .inspect(|field| assert!(field.is_nullable(), "{} gives NULL for NULL", function.name()))?;
     let return_type = return_field.data_type().clone();
     let mut config = ConfigOptions::new();
     config.extensions.insert(TamisOptions::default());

@@ -10,7 +10,7 @@ use super::*;
 struct Nothing;
 
 impl Scorer for Nothing {
-    fn fingerprint(&self) -> Result<&str, tamis_models::LoadError> {
+    fn fingerprint(&self) -> Result<&str, LoadError> {
         Ok("0")
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use tamis_models::{Limits, ModelError, Prepared, Sample, SampleError, Scorer};
+use tamis_models::{Limits, LoadError, ModelError, Prepared, Sample, SampleError, Scorer};
 
 /// A row as the device saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Toy {
 }
 
 impl Scorer for Toy {
-    fn fingerprint(&self) -> Result<&str, tamis_models::LoadError> {
+    fn fingerprint(&self) -> Result<&str, LoadError> {
         Ok("70f")
     }
 

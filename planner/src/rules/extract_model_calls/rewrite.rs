@@ -1,0 +1,259 @@
+//! Rewriting a plan node by node, inputs first.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{
+    Aggregate, Distinct, DistinctOn, Expr, Limit, LogicalPlan, Projection, Sort, SortExpr, SubqueryAlias,
+    UserDefinedLogicalNodeCore, Window,
+};
+
+use super::available::{PassThrough, Score, Scored};
+use super::call::{ModelCall, qualified};
+use super::names::ColumnNames;
+use crate::ScoreNode;
+
+/// One run of the rule over one plan.
+#[derive(Debug)]
+pub(super) struct Extraction {
+    names: ColumnNames,
+    /// The families of which some function asks for errors: their nodes get an error column.
+    with_errors: HashSet<&'static str>,
+    changes: usize,
+}
+
+impl Extraction {
+    pub(super) fn new(names: ColumnNames, with_errors: HashSet<&'static str>) -> Self {
+        Self { names, with_errors, changes: 0 }
+    }
+
+    /// How many expressions were changed so far.
+    pub(super) fn changes(&self) -> usize {
+        self.changes
+    }
+
+    pub(super) fn note_changes(&mut self, changes: usize) {
+        self.changes += changes;
+    }
+
+    /// Rewrites `plan` to one with its very columns: what a parent that is sensitive to further ones gets.
+    pub(super) fn rewrite_trimmed(&mut self, plan: LogicalPlan) -> Result<Scored> {
+        let schema = Arc::clone(plan.schema());
+        trim(self.rewrite(plan)?, &schema)
+    }
+
+    /// Rewrites `plan`, its inputs and its subqueries. The result has the columns of `plan` and perhaps hidden ones.
+    pub(super) fn rewrite(&mut self, plan: LogicalPlan) -> Result<Scored> {
+        let plan = plan.map_subqueries(|subquery| self.rewrite_inputs(subquery).map(Transformed::yes))?.data;
+        match plan {
+            LogicalPlan::Filter(filter) => {
+                let input = self.rewrite(Arc::unwrap_or_clone(filter.input))?;
+                self.apply_predicate(input, filter.predicate)
+            }
+            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::Sort(sort) => self.sort(sort),
+            LogicalPlan::Limit(Limit { skip, fetch, input }) => {
+                let Scored { plan, available } = self.rewrite(Arc::unwrap_or_clone(input))?;
+                let plan = LogicalPlan::Limit(Limit { skip, fetch, input: Arc::new(plan) });
+                Ok(Scored { plan, available })
+            }
+            LogicalPlan::SubqueryAlias(alias) => self.subquery_alias(alias),
+            LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Window(window) => self.window(window),
+            LogicalPlan::Distinct(Distinct::On(distinct)) => self.distinct_on(distinct),
+            LogicalPlan::Distinct(Distinct::All(input)) => {
+                let Scored { plan, available } = self.rewrite_trimmed(Arc::unwrap_or_clone(input))?;
+                Ok(Scored { plan: LogicalPlan::Distinct(Distinct::All(Arc::new(plan))), available })
+            }
+            LogicalPlan::TableScan(scan) => Ok(Scored::bare(self.table_scan(scan)?)),
+            plan => match ScoreNode::downcast(&plan).cloned() {
+                Some(node) => self.score_node(node),
+                None => Ok(Scored::bare(self.rewrite_inputs(plan)?)),
+            },
+        }
+    }
+
+    /// Rewrites the inputs of a node of which nothing is known but that it wants its very columns.
+    fn rewrite_inputs(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        Ok(plan.map_children(|input| Ok(Transformed::yes(self.rewrite_trimmed(input)?.plan)))?.data)
+    }
+
+    /// Replaces the calls of `expr` by columns of `input`, which gets a score node for each call that it lacks.
+    ///
+    /// What a node cannot evaluate stays as it is.
+    pub(super) fn replace(&mut self, expr: Expr, input: &mut Scored) -> Result<Expr> {
+        if matches!(expr, Expr::Lambda(_)) {
+            return Ok(expr);
+        }
+        let expr = expr.map_children(|child| self.replace(child, input).map(Transformed::yes))?.data;
+        let Some((call, output)) = ModelCall::of(&expr, input.schema())? else { return Ok(expr) };
+        if input.column(&call, output).is_none() && !self.add_score_node(input, &call)? {
+            return Ok(expr);
+        }
+        let Some(column) = input.column(&call, output).cloned() else { return Ok(expr) };
+        self.changes += 1;
+        Ok(Expr::Column(column))
+    }
+
+    /// [`Self::replace`] for an expression whose name is seen in the output.
+    fn replace_named(&mut self, expr: Expr, input: &mut Scored) -> Result<Expr> {
+        let name = NamePreserver::new_for_projection().save(&expr);
+        Ok(name.restore(self.replace(expr, input)?))
+    }
+
+    fn replace_all_named(&mut self, exprs: Vec<Expr>, input: &mut Scored) -> Result<Vec<Expr>> {
+        exprs.into_iter().map(|expr| self.replace_named(expr, input)).collect()
+    }
+
+    fn replace_sort(&mut self, exprs: Vec<SortExpr>, input: &mut Scored) -> Result<Vec<SortExpr>> {
+        exprs
+            .into_iter()
+            .map(|sort| Ok(SortExpr { expr: self.replace(sort.expr, input)?, ..sort }))
+            .collect()
+    }
+
+    /// Puts a score node for `call` on `input`. Not on a plan that still refers to columns of an outer query:
+    /// decorrelation cannot look through an extension node. The calls there are found in the next pass, after it.
+    pub(super) fn add_score_node(&mut self, input: &mut Scored, call: &ModelCall) -> Result<bool> {
+        if !input.plan.all_out_ref_exprs().is_empty() {
+            return Ok(false);
+        }
+        let (score, error) = self.names.next(&call.family);
+        let error = self.with_errors.contains(call.family.as_str()).then_some(error);
+        let plan = std::mem::take(&mut input.plan);
+        let (family, model, args) = (call.family.clone(), call.model.clone(), call.args.clone());
+        input.plan = ScoreNode::try_new(plan, family, model, args, &score, error.clone())?.into_plan();
+        let (score, error) = (Column::new_unqualified(score), error.map(Column::new_unqualified));
+        input.available.push(Score { call: call.clone(), score, error });
+        Ok(true)
+    }
+
+    /// A score node of an earlier run offers its columns like one of this run.
+    fn score_node(&mut self, node: ScoreNode) -> Result<Scored> {
+        let Scored { plan, mut available } = self.rewrite(node.input().clone())?;
+        let args = node.args().iter().map(|arg| qualified(arg, plan.schema())).collect::<Option<_>>();
+        let node = node.with_exprs_and_inputs(node.args().to_vec(), vec![plan])?;
+        if let Some(args) = args {
+            available.push(Score {
+                call: ModelCall { family: node.family().into(), model: node.model().map(Into::into), args },
+                score: Column::new_unqualified(node.score()),
+                error: node.error().map(Column::new_unqualified),
+            });
+        }
+        Ok(Scored { plan: node.into_plan(), available })
+    }
+
+    fn projection(&mut self, projection: Projection) -> Result<Scored> {
+        let mut input = self.rewrite(Arc::unwrap_or_clone(projection.input))?;
+        let mut exprs = self.replace_all_named(projection.expr, &mut input)?;
+        let Scored { plan, available } = input;
+        let pass = PassThrough::new(&exprs, plan.schema(), &projection.schema);
+        let available = available
+            .into_iter()
+            .filter_map(|score| {
+                let call = pass.call(&score.call)?;
+                let mut carry = |column: Column| {
+                    let expr = Expr::Column(column.clone());
+                    pass.column(&expr).unwrap_or_else(|| {
+                        exprs.push(expr);
+                        column
+                    })
+                };
+                Some(Score { call, score: carry(score.score), error: score.error.map(carry) })
+            })
+            .collect();
+        let plan = LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?);
+        Ok(Scored { plan, available })
+    }
+
+    fn sort(&mut self, sort: Sort) -> Result<Scored> {
+        let mut input = self.rewrite(Arc::unwrap_or_clone(sort.input))?;
+        let expr = self.replace_sort(sort.expr, &mut input)?;
+        let Scored { plan, available } = input;
+        let plan = LogicalPlan::Sort(Sort { expr, input: Arc::new(plan), fetch: sort.fetch });
+        Ok(Scored { plan, available })
+    }
+
+    fn subquery_alias(&mut self, alias: SubqueryAlias) -> Result<Scored> {
+        let Scored { plan, available } = self.rewrite(Arc::unwrap_or_clone(alias.input))?;
+        let input_schema = Arc::clone(plan.schema());
+        let alias = SubqueryAlias::try_new(Arc::new(plan), alias.alias)?;
+        let renamed = |column: &Column| {
+            input_schema.maybe_index_of_column(column).map(|index| Column::from(alias.schema.qualified_field(index)))
+        };
+        let available = available.iter().filter_map(|score| score.map_columns(renamed)).collect();
+        Ok(Scored { plan: LogicalPlan::SubqueryAlias(alias), available })
+    }
+
+    fn window(&mut self, window: Window) -> Result<Scored> {
+        let mut input = self.rewrite(Arc::unwrap_or_clone(window.input))?;
+        let exprs = self.replace_all_named(window.window_expr, &mut input)?;
+        let Scored { plan, available } = input;
+        let plan = LogicalPlan::Window(Window::try_new(exprs, Arc::new(plan))?);
+        Ok(Scored { plan, available })
+    }
+
+    fn aggregate(&mut self, aggregate: Aggregate) -> Result<Scored> {
+        let mut input = self.rewrite(Arc::unwrap_or_clone(aggregate.input))?;
+        // The names of a grouping set's columns are those of the expressions inside it, where no alias can stand.
+        let grouping_set = matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]);
+        let group_expr = match grouping_set {
+            true => aggregate.group_expr,
+            false => self.replace_all_named(aggregate.group_expr, &mut input)?,
+        };
+        let aggr_expr = self.replace_all_named(aggregate.aggr_expr, &mut input)?;
+        let available = match grouping_set {
+            true => vec![],
+            false => visible(&input, &group_expr, &aggregate.schema),
+        };
+        let input = Arc::new(input.plan);
+        let aggregate = Aggregate::try_new_with_schema(input, group_expr, aggr_expr, aggregate.schema)?;
+        Ok(Scored { plan: LogicalPlan::Aggregate(aggregate), available })
+    }
+
+    fn distinct_on(&mut self, distinct: DistinctOn) -> Result<Scored> {
+        let mut input = self.rewrite(Arc::unwrap_or_clone(distinct.input))?;
+        let on = distinct.on_expr.into_iter().map(|expr| self.replace(expr, &mut input)).collect::<Result<_>>()?;
+        let select = self.replace_all_named(distinct.select_expr, &mut input)?;
+        let sort = distinct.sort_expr.map(|sort| self.replace_sort(sort, &mut input)).transpose()?;
+        let available = visible(&input, &select, &distinct.schema);
+        let distinct = DistinctOn::try_new(on, select, sort, Arc::new(input.plan))?;
+        Ok(Scored { plan: LogicalPlan::Distinct(Distinct::On(distinct)), available })
+    }
+}
+
+/// The scores of `input` that a node which computes `exprs` shows among its columns.
+fn visible(input: &Scored, exprs: &[Expr], output: &DFSchema) -> Vec<Score> {
+    let pass = PassThrough::new(exprs, input.schema(), output);
+    let column = |column: &Column| pass.column(&Expr::Column(column.clone()));
+    input
+        .available
+        .iter()
+        .filter_map(|score| {
+            let call = pass.call(&score.call)?;
+            Some(Score { call, score: column(&score.score)?, error: score.error.as_ref().and_then(column) })
+        })
+        .collect()
+}
+
+/// `scored` without the columns that `schema` does not have.
+pub(super) fn trim(scored: Scored, schema: &DFSchema) -> Result<Scored> {
+    if scored.schema().fields().len() == schema.fields().len() {
+        return Ok(scored);
+    }
+    let available = scored.available_in(schema);
+    let plan = match scored.plan {
+        // Hidden columns stand behind the original ones.
+        LogicalPlan::Projection(Projection { mut expr, input, .. }) => {
+            expr.truncate(schema.fields().len());
+            Projection::try_new(expr, input)?
+        }
+        plan => Projection::try_new(schema.iter().map(Expr::from).collect(), Arc::new(plan))?,
+    };
+    Ok(Scored { plan: LogicalPlan::Projection(plan), available })
+}

@@ -1,0 +1,184 @@
+//! What may stand on the command line.
+
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tamis_models::{DeviceChoice, DtypeChoice};
+
+use crate::output::PrintFormat;
+use crate::session::SessionSettings;
+
+/// Sieve image-text corpora in SQL, with neural quality models as functions.
+#[derive(Debug, Parser)]
+#[command(name = "tamis", version, about, max_term_width = 120)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run SQL in this process; without -c or -f: an interactive prompt
+    Sql(Box<SqlArgs>),
+    /// Look at models
+    #[command(subcommand)]
+    Model(ModelCommand),
+}
+
+/// `tamis sql`.
+#[derive(Debug, Args)]
+pub(super) struct SqlArgs {
+    /// The statements to run, separated by semicolons
+    #[arg(short = 'c', long = "command", value_name = "QUERY", conflicts_with = "file")]
+    pub(super) query: Option<String>,
+
+    /// A file of statements to run; - is the standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) file: Option<String>,
+
+    /// Write the result to a .parquet, .csv, .tsv, .json, .jsonl or .arrow file instead of printing it
+    #[arg(short, long, value_name = "PATH|URL")]
+    pub(super) output: Option<String>,
+
+    /// How results are printed [default: table on a terminal, ndjson into a pipe]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<FormatArg>,
+
+    /// No progress bar and no notes on stderr
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+
+    #[command(flatten)]
+    pub(super) session: SessionArgs,
+}
+
+/// What concerns the session, not its results.
+#[derive(Debug, Args)]
+pub(super) struct SessionArgs {
+    /// A model's name and where it lies; `unifilter=...` replaces the default model
+    #[arg(long, value_name = "NAME=PATH|URL|HUB_ID", value_parser = assignment)]
+    model: Vec<(String, String)>,
+
+    /// The table that a query without FROM reads
+    #[arg(long, value_name = "PATH|URL")]
+    corpus: Option<String>,
+
+    /// Any session option
+    #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+
+    /// Where models run: auto, cpu or cuda:N
+    #[arg(long, value_parser = choice::<DeviceChoice>)]
+    device: Option<String>,
+
+    /// What models compute in: auto, f32, bf16 or f16
+    #[arg(long, value_parser = choice::<DtypeChoice>)]
+    dtype: Option<String>,
+}
+
+impl SessionArgs {
+    /// The settings that these arguments stand for. `--set` comes last: it is the most explicit.
+    pub(super) fn settings(&self) -> SessionSettings {
+        let mut options = vec![];
+        for (name, location) in &self.model {
+            let key = if name == "unifilter" { "tamis.unifilter.model".into() } else { format!("tamis.model.{name}") };
+            options.push((key, location.clone()));
+        }
+        options.extend(self.device.iter().map(|device| ("tamis.scoring.device".to_string(), device.clone())));
+        options.extend(self.dtype.iter().map(|dtype| ("tamis.scoring.dtype".to_string(), dtype.clone())));
+        options.extend(self.set.iter().cloned());
+        SessionSettings { options, corpus: self.corpus.clone() }
+    }
+}
+
+/// `tamis model`.
+#[derive(Debug, Subcommand)]
+pub(super) enum ModelCommand {
+    /// Print a checkpoint's architecture, dtype, size and fingerprint
+    Inspect {
+        /// A folder, an object-store URL or a hub id; `unifilter` is the default model
+        location: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatArg {
+    Table,
+    Csv,
+    Tsv,
+    Json,
+    Ndjson,
+}
+
+impl From<FormatArg> for PrintFormat {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Table => Self::Table,
+            FormatArg::Csv => Self::Csv,
+            FormatArg::Tsv => Self::Tsv,
+            FormatArg::Json => Self::Json,
+            FormatArg::Ndjson => Self::Ndjson,
+        }
+    }
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_string(), value.to_string())),
+        _ => Err("expected NAME=VALUE".into()),
+    }
+}
+
+/// Checks a value with its own parser and keeps the text: it travels as a session option.
+fn choice<T: FromStr<Err: ToString>>(text: &str) -> Result<String, String> {
+    T::from_str(text).map(|_| text.to_string()).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn settings(args: &[&str]) -> SessionSettings {
+        let cli = Cli::try_parse_from(["tamis", "sql"].iter().chain(args)).unwrap();
+        let Command::Sql(sql) = cli.command else { panic!("not sql") };
+        sql.session.settings()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn models_and_devices_become_options_and_set_wins() {
+        let settings = settings(&[
+            "--model=unifilter=/m/a=b",
+            "--model",
+            "strict=s3://models/x",
+            "--device=cuda:1",
+            "--set",
+            "tamis.scoring.device=cpu",
+        ]);
+        let expected = [
+            ("tamis.unifilter.model", "/m/a=b"),
+            ("tamis.model.strict", "s3://models/x"),
+            ("tamis.scoring.device", "cuda:1"),
+            ("tamis.scoring.device", "cpu"),
+        ];
+        assert_eq!(settings.options, expected.map(|(k, v)| (k.to_string(), v.to_string())));
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for args in
+            [&["--device", "gpu"][..], &["--dtype", "f8"], &["--set", "x"], &["--model", "=x"], &["-c", "x", "-f", "y"]]
+        {
+            assert!(Cli::try_parse_from(["tamis", "sql"].iter().chain(args)).is_err(), "{args:?}");
+        }
+    }
+}

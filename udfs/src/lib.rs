@@ -4,5 +4,10 @@
 
 pub mod calls;
 pub mod columns;
+mod error;
+mod fetch;
+pub mod functions;
 pub mod options;
 pub mod runtime;
+
+pub use error::{Error, ForwardError};

@@ -1,36 +1,38 @@
 //! From an encoded image to the pixels that a vision tower reads, as Pillow makes them.
+//!
+//! The reference opens an image with Pillow, converts it to RGB, resizes it with one of Pillow's filters and normalises
+//! it. Scores are compared with published ones, so each step here gives Pillow's bytes: [`decode`], [`resize`],
+//! [`Normaliser`]. The bytes come from anywhere: nothing here panics, aborts or allocates without bound on them.
+//!
+//! ```
+//! use tamis_models::preprocess::{Filter, Normaliser, decode, resize};
+//!
+//! // A one-pixel GIF.
+//! let file = b"GIF89a\x01\0\x01\0\x80\0\0\xff\x80\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+//! let image = decode(file, 1_000_000)?;
+//! assert_eq!(image.pixels, [255, 128, 0]);
+//!
+//! let resized = resize(&image, 2, 2, Filter::Bicubic);
+//! let normaliser = Normaliser::new(1.0 / 255.0, [0.5; 3], [0.5; 3]);
+//! let mut pixels = vec![0.0; 3 * 2 * 2];
+//! normaliser.nchw(&resized.pixels, &mut pixels);
+//! assert_eq!(pixels[0], 1.0);
+//! # Ok::<(), tamis_models::preprocess::ImageError>(())
+//! ```
 
+mod decode;
+mod error;
+mod format;
 mod normalise;
+mod probe;
+mod resize;
+
+pub use decode::decode;
+pub use error::ImageError;
+pub use format::ImageFormat;
 pub use normalise::Normaliser;
-
-/// The image formats that are understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ImageFormat {
-    /// JPEG.
-    Jpeg,
-    /// PNG.
-    Png,
-    /// WebP.
-    WebP,
-    /// GIF.
-    Gif,
-    /// BMP.
-    Bmp,
-    /// TIFF.
-    Tiff,
-}
-
-/// What an image's header says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ImageInfo {
-    /// The format, by its magic bytes.
-    pub format: ImageFormat,
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
-}
+pub use probe::{ImageInfo, probe};
+pub use resize::{Filter, resize};
 
 /// A decoded picture: uint8, HWC, RGB.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,44 +43,4 @@ pub struct Rgb {
     pub height: u32,
     /// `width * height * 3` bytes, row by row.
     pub pixels: Vec<u8>,
-}
-
-/// Pillow's resampling filters that checkpoints name (`resample` in preprocessor_config.json).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Filter {
-    /// Pillow's 2.
-    Bilinear,
-    /// Pillow's 3, a = -0.5.
-    Bicubic,
-}
-
-impl Filter {
-    /// Pillow.
-    pub fn from_pillow(n: u32) -> Option<Self> {
-        match n { 2 => Some(Self::Bilinear), 3 => Some(Self::Bicubic), _ => None }
-    }
-}
-
-/// Why an image could not be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ImageError {
-    /// No bytes at all.
-    #[error("no bytes")]
-    Empty,
-}
-
-/// Reads an image's header: format and size, no pixel is decoded.
-pub fn probe(_bytes: &[u8]) -> Result<ImageInfo, ImageError> {
-    Err(ImageError::Empty)
-}
-
-/// Decodes to RGB as Pillow's `convert("RGB")` would; refuses images of more than `max_pixels` before allocating.
-pub fn decode(_bytes: &[u8], _max_pixels: u64) -> Result<Rgb, ImageError> {
-    Err(ImageError::Empty)
-}
-
-/// Pillow's resize, bit for bit.
-pub fn resize(_image: &Rgb, width: u32, height: u32, _filter: Filter) -> Rgb {
-    Rgb { width, height, pixels: vec![] }
 }

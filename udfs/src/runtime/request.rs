@@ -1,0 +1,118 @@
+//! One call of `submit`: the rows that it asked for, who counts them and who waits for the answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::channel::oneshot;
+use parking_lot::Mutex;
+use tamis_models::{Limits, Prepared};
+
+use super::{Outcome, ScoringMetrics};
+use crate::columns::SampleColumns;
+use crate::error::Error;
+
+/// What a request asks of the runtime, as its session has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    /// What bounds a sample.
+    pub(super) limits: Limits,
+    /// Positions of the language model's sequence in one forward pass, padding included.
+    pub(super) budget: usize,
+    /// Rows of the model that are prepared or being prepared at once.
+    pub(super) prefetch: usize,
+}
+
+/// The rows of one `submit`.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) columns: Arc<SampleColumns>,
+    pub(super) metrics: Arc<ScoringMetrics>,
+    pub(super) settings: Settings,
+    cancelled: AtomicBool,
+    answer: Mutex<Answer>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    outcomes: Vec<Outcome>,
+    open: usize,
+    reply: Option<oneshot::Sender<Result<Vec<Outcome>, Error>>>,
+}
+
+pub(super) type Reply = oneshot::Receiver<Result<Vec<Outcome>, Error>>;
+
+impl Request {
+    /// A request for the rows of `columns` that are not NULL: it, their numbers, and where the answer will come.
+    pub(super) fn new(
+        columns: Arc<SampleColumns>,
+        metrics: Arc<ScoringMetrics>,
+        settings: Settings,
+    ) -> (Arc<Self>, Vec<usize>, Reply) {
+        let rows: Vec<usize> = (0..columns.len()).filter(|row| !columns.is_null(*row)).collect();
+        let (sender, receiver) = oneshot::channel();
+        let answer = Answer { outcomes: vec![Outcome::Null; columns.len()], open: rows.len(), reply: Some(sender) };
+        let request =
+            Self { columns, metrics, settings, cancelled: AtomicBool::new(false), answer: Mutex::new(answer) };
+        if rows.is_empty() {
+            request.answer.lock().send();
+        }
+        (Arc::new(request), rows, receiver)
+    }
+
+    /// Whether nobody waits for this request's rows any more.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Gives up: rows that have not reached the device are skipped.
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+    }
+
+    /// Records a row's outcome; the last one sends the answer.
+    pub(super) fn finish(&self, row: usize, outcome: Outcome) {
+        match outcome {
+            Outcome::Score(_) => self.metrics.rows_scored.fetch_add(1, Ordering::Relaxed),
+            Outcome::Failed(_) => self.metrics.rows_failed.fetch_add(1, Ordering::Relaxed),
+            Outcome::Null => 0,
+        };
+        let mut answer = self.answer.lock();
+        answer.outcomes[row] = outcome;
+        answer.open -= 1;
+        if answer.open == 0 {
+            answer.send();
+        }
+    }
+
+    /// Answers with an error that concerns no single row; the remaining rows are skipped.
+    pub(super) fn fail(&self, error: Error) {
+        self.cancel();
+        if let Some(reply) = self.answer.lock().reply.take() {
+            // A failure to send means that nobody waits any more.
+            let _ = reply.send(Err(error));
+        }
+    }
+}
+
+impl Answer {
+    fn send(&mut self) {
+        if let Some(reply) = self.reply.take() {
+            // A failure to send means that nobody waits any more.
+            let _ = reply.send(Ok(std::mem::take(&mut self.outcomes)));
+        }
+    }
+}
+
+/// One row of a request on its way.
+#[derive(Debug, Clone)]
+pub(super) struct Ticket {
+    pub(super) request: Arc<Request>,
+    pub(super) row: usize,
+}
+
+/// A row that waits for the device.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) ticket: Ticket,
+    pub(super) sample: Prepared,
+}

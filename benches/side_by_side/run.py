@@ -4,7 +4,7 @@
     python3 benches/side_by_side/run.py                                     both models, f32, all CPUs
     python3 benches/side_by_side/run.py --models tiny --rows tiny=2000 --threads 2 --dtypes f32 bf16
 
-Rows are synthetic 640 x 480 JPEGs (about 100 kB) with captions of 4 to 29 words, in a Parquet file. Models: `tiny`, the checkpoint that
+Rows are synthetic 640 x 480 JPEGs (about 64 kB) with captions of 4 to 29 words, in a Parquet file. Models: `tiny`, the checkpoint that
 Tamis embeds; `full-qwen2.5-0.5b`, random weights in the size of the published architecture (SigLIP-SO400M and
 Qwen2.5-0.5B, 4 GB on disk). Both sides read the same weights, decode, resize and tokenise for real, and give the same scores.
 

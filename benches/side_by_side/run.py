@@ -4,7 +4,7 @@
     python3 benches/side_by_side/run.py                                     both models, f32, all CPUs
     python3 benches/side_by_side/run.py --models tiny --rows tiny=2000 --threads 2 --dtypes f32 bf16
 
-Rows are synthetic 640 x 480 JPEGs (about 100 kB) with captions of 4 to 29 words, in a Parquet file. Models: `tiny`, the checkpoint that
+Rows are synthetic 640 x 480 JPEGs (about 64 kB) with captions of 4 to 29 words, in a Parquet file. Models: `tiny`, the checkpoint that
 Tamis embeds; `full-qwen2.5-0.5b`, random weights in the size of the published architecture (SigLIP-SO400M and
 Qwen2.5-0.5B, 4 GB on disk). Both sides read the same weights, decode, resize and tokenise for real, and give the same scores.
 
@@ -67,9 +67,11 @@ class Torch:
         if model == "tiny":
             return TINY
         folder = self.work / model
-        if not (folder / "config.json").exists():  # written last of the model's own files
+        if not folder.exists():
             print(f"writing {folder}", file=sys.stderr)
-            self.call(model, 1, 1, "f32", "--tokenizer", tokenizer(self.work), "--save", folder, "--no-run")
+            part = folder.with_name(f"{model}.part")
+            self.call(model, 1, 1, "f32", "--tokenizer", tokenizer(self.work), "--save", part, "--no-run")
+            part.rename(folder)
         return folder
 
     def rows(self, n):
@@ -82,7 +84,7 @@ class Torch:
 
     def measure(self, model, n, dtype, repeat):
         scores = self.work / "torch-scores.json"
-        workers = sorted({0, 1, len(self.cpus)})
+        workers = sorted({0, len(self.cpus)})
         out = self.call(self.checkpoint(model), n, BATCH[model], dtype, "--data", self.rows(n), "--repeat", repeat,
                         "--workers", *workers, "--scores", scores)
         out["scores"] = [row[0] for row in json.loads(scores.read_text())]
@@ -163,11 +165,17 @@ def main():
                 line |= {"tamis": ours, "ratio": ours["total_rows_per_s"] / theirs["total_rows_per_s"], "max_difference": apart, "missing": missing}
                 wrong += missing > 0 or not apart <= TOLERANCE[dtype]
             figures.append(line)
+            print(json.dumps({k: v for k, v in line.items() if k not in ("torch", "tamis")} | {"torch": brief(theirs), "tamis": brief(line.get("tamis"))}), file=sys.stderr)
     report(figures)
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1))
     if wrong:
         sys.exit("scores are missing or differ by more than the tolerance: these figures compare different things")
+
+
+def brief(side):
+    """A side's figures without its scores."""
+    return side and {k: v for k, v in side.items() if k != "scores"}
 
 
 def report(figures):

@@ -103,6 +103,22 @@ fn the_documentation_has_a_line_an_option() {
     assert!(page.contains("| `tamis.unifilter.max_text_tokens` | `75` | a whole number from 1 | A caption is cut"));
 }
 
+/// `UPDATE_DOCS=1 cargo test --workspace page_of_options` writes the page anew.
+#[test]
+fn the_page_of_options_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/options.md");
+    let page = format!(
+        "# Session options\n\nSet with `SET key = 'value'` in SQL or `--set key=value` on the command line; `SHOW key` tells \
+         what holds. DataFusion's own options (`datafusion.*`) work likewise.\n\nThis page is generated from the options' \
+         definitions.\n\n{}",
+        docs_markdown()
+    );
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), page, "run the test with UPDATE_DOCS=1");
+}
+
 #[tokio::test]
 async fn set_and_show_work_in_sql() {
     let config = SessionConfig::new().with_information_schema(true).with_option_extension(TamisOptions::default());

@@ -172,6 +172,21 @@ impl SampleColumns {
         }
     }
 
+    /// Whether a row's images, or some of them, lie in files that must be fetched.
+    pub fn names_files(&self, row: usize) -> bool {
+        let images = match &self.columns {
+            Columns::Pair { images, .. } => images,
+            Columns::Document(lists) => &lists.images,
+        };
+        let is_path = |image: &ImageRef<'_>| matches!(image, ImageRef::Path(_));
+        images.may_name_files()
+            && match self.row(row) {
+                Row::Null => false,
+                Row::Pair { image, .. } => is_path(&image),
+                Row::Document { images, .. } => images.iter().flatten().any(is_path),
+            }
+    }
+
     fn places(&self, row: usize) -> [usize; 2] {
         self.constant.map(|constant| if constant { 0 } else { row })
     }

@@ -86,6 +86,16 @@ impl ImageColumn {
         })
     }
 
+    /// Whether a row can be a path or URL.
+    pub(crate) fn may_name_files(&self) -> bool {
+        match self {
+            Self::Binary(_) | Self::LargeBinary(_) | Self::View(_) | Self::FixedSize(_) | Self::Null => false,
+            Self::Struct { path, .. } => path.is_some(),
+            Self::Path(_) => true,
+            Self::Dictionary(_, values) => values.may_name_files(),
+        }
+    }
+
     /// The image of a row; `None` for NULL.
     pub(crate) fn get(&self, row: usize) -> Option<ImageRef<'_>> {
         match self {

@@ -100,6 +100,7 @@ fn bytes_of_a_struct_come_before_its_path() {
     );
     let columns = SampleColumns::try_new(&[images, Arc::new(StringArray::from(vec!["t"; 4]))]).unwrap();
     assert_eq!(rows(&columns), [bytes_pair(b"aa", "t"), path_pair("b.png", "t"), Row::Null, Row::Null]);
+    assert_eq!((0..4).map(|row| columns.names_files(row)).collect::<Vec<_>>(), [false, true, false, false]);
 }
 
 #[test]

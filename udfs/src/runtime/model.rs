@@ -5,6 +5,7 @@ use std::thread;
 
 use tamis_models::Scorer;
 
+use super::prepare::Pools;
 use super::queue::Queue;
 use super::request::{Request, Ticket};
 use super::{device, prepare};
@@ -16,7 +17,7 @@ pub(super) struct Model {
     name: String,
     scorer: Arc<dyn Scorer>,
     queue: Queue,
-    pool: &'static rayon::ThreadPool,
+    pools: &'static Pools,
 }
 
 /// Keeps the device's thread running; the thread ends with the last handle.
@@ -27,8 +28,8 @@ impl ModelHandle {
     /// Starts the device's thread of a model that has been loaded.
     pub(super) fn start(name: String, scorer: Arc<dyn Scorer>) -> Result<Self, Error> {
         let failed = |reason: String| Error::Threads { model: name.clone(), reason };
-        let pool = prepare::pool().map_err(failed)?;
-        let model = Arc::new(Model { name: name.clone(), scorer, queue: Queue::default(), pool });
+        let pools = prepare::pools().map_err(failed)?;
+        let model = Arc::new(Model { name: name.clone(), scorer, queue: Queue::default(), pools });
         let owned = model.clone();
         let thread = thread::Builder::new().name("tamis-device".to_string()).spawn(move || device::run(&owned));
         thread.map_err(|e| failed(e.to_string()))?;
@@ -72,12 +73,10 @@ impl Model {
         &self.queue
     }
 
-    /// Prepares rows that the queue has put in flight, on the pool's threads.
+    /// Prepares rows that the queue has put in flight, on other threads.
     pub(super) fn spawn(self: &Arc<Self>, rows: Vec<Ticket>) {
         for ticket in rows {
-            let model = self.clone();
-            // First in, first out, from within the pool too: the oldest row is the one that is waited for.
-            self.pool.spawn_fifo(move || prepare::run(&model, ticket));
+            self.pools.spawn(self.clone(), ticket);
         }
     }
 }

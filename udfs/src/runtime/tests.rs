@@ -287,7 +287,7 @@ fn documents_that_cannot_be_scored_say_why_before_anything_is_fetched() {
         (&[], &[]),
         (&[None, None], &[Some("1"), None]),
         (&[Some("no/such/file")], &[None, Some("1")]),
-        (&[Some("no/such/file"); 3], &[None; 3]),
+        (&[Some("no/such/file"); 9], &[None; 9]),
         (&[None, Some("no/such/file")], &[Some("1"), None]),
     ]);
     let scoring = scoring(&Toy::new(), &[("unifilter.max_document_images", "2")]);
@@ -296,7 +296,7 @@ fn documents_that_cannot_be_scored_say_why_before_anything_is_fetched() {
     assert_eq!(reasons[0], "document has no image");
     assert_eq!(reasons[1], "document has no image");
     assert_eq!(reasons[2], "document has 1 images and 2 texts; the two lists must be parallel");
-    assert!(reasons[3].starts_with("document has 3 images, more than the 2 that are scored"), "{}", reasons[3]);
+    assert!(reasons[3].starts_with("document has 9 images, more than the 2 that are scored"), "{}", reasons[3]);
     assert!(reasons[4].starts_with("image 1: reading no/such/file: "), "{}", reasons[4]);
 }
 

@@ -20,7 +20,7 @@ fn session() -> SessionContext {
     for function in all() {
         context.register_udf(function.as_ref().clone());
     }
-    let image = picture("c15.png");
+    let image = picture("c16.png");
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("uid", Arc::new(StringArray::from(vec!["good", "broken", "untold"]))),
         ("image", Arc::new(BinaryArray::from(vec![&image[..], b"broken", &image[..]]))),
@@ -53,7 +53,7 @@ async fn error(query: &str) -> String {
 #[tokio::test]
 async fn a_score_in_sql_is_the_models() {
     let model = tamis_models::load(&Location::default_model(), DeviceChoice::Cpu, DtypeChoice::Auto).unwrap();
-    let image = picture("c15.png");
+    let image = picture("c16.png");
     let sample = model.prepare(&Sample::Pair { image: &image, text: "a cat" }, &Limits::default()).unwrap();
     let expected = model.score(&[sample]).unwrap()[0];
     let found = rows(&session(), "SELECT unifilter(image, text) FROM pairs WHERE uid = 'good'").await.unwrap();
@@ -80,7 +80,7 @@ async fn scores_and_errors_complement_each_other() {
 
 #[tokio::test]
 async fn headers_of_files_by_path() {
-    let path = picture_path("c15.png");
+    let path = picture_path("c16.png");
     let header = table(&format!(
         "SELECT image_format('{path}') AS format, image_width('{path}') = image_width(image) AS width, \
          image_height('{path}') = image_height(image) AS height FROM pairs WHERE uid = 'good'"
@@ -91,7 +91,7 @@ async fn headers_of_files_by_path() {
 
 #[tokio::test]
 async fn a_document_of_literals() {
-    let path = picture_path("c15.png");
+    let path = picture_path("c16.png");
     let query = format!("SELECT unifilter(['{path}', NULL], [NULL, 'a cat']) IS NOT NULL AS scored");
     assert!(table(&query).await.contains("| true   |"));
 }

@@ -3,8 +3,6 @@
 mod batch;
 mod in_flight;
 mod size;
-#[cfg(test)]
-mod tests;
 
 use std::pin::Pin;
 use std::sync::Arc;

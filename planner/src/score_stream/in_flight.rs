@@ -89,9 +89,8 @@ impl InFlight {
         };
         self.rows += rows.num_rows();
         self.bytes += bytes;
-        self.slices.push_back(
-            outcomes.map_ok(move |outcomes| ScoredRows { rows, outcomes, bytes, _memory: memory }).boxed(),
-        );
+        self.slices
+            .push_back(outcomes.map_ok(move |outcomes| ScoredRows { rows, outcomes, bytes, _memory: memory }).boxed());
         Ok(())
     }
 

@@ -96,9 +96,8 @@ impl Model {
         if let Self::NotNeeded { name, options } = self {
             let (family, name, options) = (family.to_string(), name.clone(), Arc::clone(options));
             // Loading blocks for seconds: not on a thread of the async runtime.
-            *self = Self::Loading(SpawnedTask::spawn_blocking(move || {
-                Scoring::open(&family, name.as_deref(), &options)
-            }));
+            *self =
+                Self::Loading(SpawnedTask::spawn_blocking(move || Scoring::open(&family, name.as_deref(), &options)));
         }
         if let Self::Loading(task) = self {
             let loaded = ready!(task.poll_unpin(cx));

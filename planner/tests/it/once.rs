@@ -219,7 +219,8 @@ async fn every_metric_is_final_when_the_query_is() {
 
 #[tokio::test]
 async fn explain_analyze_prints_plain_integers() {
-    let text = format!("{:?}", run(&session(config()), "EXPLAIN ANALYZE SELECT unifilter(image, text) FROM t").await.rows);
+    let text =
+        format!("{:?}", run(&session(config()), "EXPLAIN ANALYZE SELECT unifilter(image, text) FROM t").await.rows);
     for shown in [format!("rows_scored={ALL}"), format!("model_calls={ALL}"), "rows_failed=1".to_string()] {
         assert!(text.contains(&shown), "{shown} in {text}");
     }

@@ -111,10 +111,7 @@ impl Extraction {
     }
 
     fn replace_sort(&mut self, exprs: Vec<SortExpr>, input: &mut Scored) -> Result<Vec<SortExpr>> {
-        exprs
-            .into_iter()
-            .map(|sort| Ok(SortExpr { expr: self.replace(sort.expr, input)?, ..sort }))
-            .collect()
+        exprs.into_iter().map(|sort| Ok(SortExpr { expr: self.replace(sort.expr, input)?, ..sort })).collect()
     }
 
     /// Puts a score node for `call` on `input`. Not on a plan that still refers to columns of an outer query:

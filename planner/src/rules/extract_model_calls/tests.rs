@@ -61,9 +61,9 @@ async fn one_node_for_select_where_and_order() {
         &[
             "Sort: q DESC NULLS FIRST",
             "  Projection: __unifilter_1 AS q",
-            "    Filter: __unifilter_1 >= Float32(2)",
+            "    Filter: __unifilter_1 >= CAST(Int64(2) AS Float32)",
             "      ScoreNode: unifilter(t.image, t.text) AS __unifilter_1",
-            "        Filter: t.width > Int32(200)",
+            "        Filter: CAST(t.width AS Int64) > Int64(200)",
             "          TableScan: t",
         ],
     )
@@ -105,7 +105,7 @@ async fn a_score_serves_the_queries_around_it() {
          SELECT unifilter(image, text) AS again FROM s AS v WHERE q >= 2 AND width > 200",
         &[
             "Projection: v.q AS again",
-            "  Filter: v.q >= Float32(2) AND v.width > Int32(200)",
+            "  Filter: v.q >= CAST(Int64(2) AS Float32) AND CAST(v.width AS Int64) > Int64(200)",
             "    SubqueryAlias: v",
             "      SubqueryAlias: s",
             "        Projection: t.id, t.width, t.image, t.text, __unifilter_1 AS q",
@@ -127,7 +127,7 @@ async fn hidden_columns_travel_and_are_trimmed() {
             "    Projection: x.i, x.c, x.__unifilter_1",
             "      SubqueryAlias: x",
             "        Projection: t.image AS i, t.text AS c, __unifilter_1",
-            "          Filter: __unifilter_1 > Float32(1)",
+            "          Filter: __unifilter_1 > CAST(Int64(1) AS Float32)",
             "            ScoreNode: unifilter(t.image, t.text) AS __unifilter_1",
             "              TableScan: t",
         ],
@@ -141,11 +141,11 @@ async fn a_second_model_sees_what_the_first_lets_through() {
         "SELECT id FROM t WHERE unifilter(image, text) > 1 AND unifilter(image, text, 'default') > 2 AND width > 3",
         &[
             "Projection: t.id",
-            "  Filter: __unifilter_2 > Float32(2)",
+            "  Filter: __unifilter_2 > CAST(Int64(2) AS Float32)",
             "    ScoreNode: unifilter(t.image, t.text) AS __unifilter_2, model=default",
-            "      Filter: __unifilter_1 > Float32(1)",
+            "      Filter: __unifilter_1 > CAST(Int64(1) AS Float32)",
             "        ScoreNode: unifilter(t.image, t.text) AS __unifilter_1",
-            "          Filter: t.width > Int32(3)",
+            "          Filter: CAST(t.width AS Int64) > Int64(3)",
             "            TableScan: t",
         ],
     )
@@ -158,9 +158,9 @@ async fn a_condition_of_an_inner_join_runs_over_the_joined_rows() {
         "SELECT t.id FROM t JOIN u ON t.id = u.id AND unifilter(t.image, u.text) > 1 AND t.width < u.width",
         &[
             "Projection: t.id",
-            "  Filter: __unifilter_1 > Float32(1)",
+            "  Filter: __unifilter_1 > CAST(Int64(1) AS Float32)",
             "    ScoreNode: unifilter(t.image, u.text) AS __unifilter_1",
-            "      Inner Join: t.id = u.id Filter: t.width < u.width",
+            "      Inner Join:  Filter: t.id = u.id AND t.width < u.width",
             "        TableScan: t",
             "        TableScan: u",
         ],
@@ -192,7 +192,7 @@ async fn aggregates_windows_and_distinct_keep_their_names() {
         "SELECT max(unifilter(image, text)) FROM t GROUP BY unifilter(image, text) > 1",
         &[
             "Projection: max(unifilter(t.image,t.text))",
-            "  Aggregate: groupBy=[[__unifilter_1 > Float32(1) AS unifilter(t.image,t.text) > Int64(1)]], \
+            "  Aggregate: groupBy=[[__unifilter_1 > CAST(Int64(1) AS Float32) AS unifilter(t.image,t.text) > Int64(1)]], \
              aggr=[[max(__unifilter_1) AS max(unifilter(t.image,t.text))]]",
             "    ScoreNode: unifilter(t.image, t.text) AS __unifilter_1",
             "      TableScan: t",
@@ -209,7 +209,7 @@ async fn a_union_gets_a_node_a_branch() {
             "Sort: id ASC NULLS LAST",
             "  Union",
             "    Projection: t.id",
-            "      Filter: __unifilter_1 > Float32(1)",
+            "      Filter: __unifilter_1 > CAST(Int64(1) AS Float32)",
             "        ScoreNode: unifilter(t.image, t.text) AS __unifilter_1",
             "          TableScan: t",
             "    Projection: u.id",
@@ -229,9 +229,9 @@ async fn correlated_predicates_stay_above_the_node() {
             "  Filter: EXISTS (<subquery>)",
             "    Subquery:",
             "      Projection: Int64(1)",
-            "        Filter: u.id = outer_ref(t.id) AND __unifilter_1 > Float32(1)",
+            "        Filter: u.id = outer_ref(t.id) AND __unifilter_1 > CAST(Int64(1) AS Float32)",
             "          ScoreNode: unifilter(u.image, u.text) AS __unifilter_1",
-            "            Filter: u.width > Int32(5)",
+            "            Filter: CAST(u.width AS Int64) > Int64(5)",
             "              TableScan: u",
             "    TableScan: t",
         ],
@@ -294,9 +294,8 @@ async fn it_keeps_every_schema_and_is_idempotent() {
         let plan = analyzed(&context, sql).await;
         let once = ExtractModelCalls.rewrite(plan.clone(), &context.state()).unwrap();
         assert!(once.transformed, "{sql}");
-        let fields = |plan: &LogicalPlan| {
-            plan.schema().iter().map(|(q, f)| (q.cloned(), Arc::clone(f))).collect::<Vec<_>>()
-        };
+        let fields =
+            |plan: &LogicalPlan| plan.schema().iter().map(|(q, f)| (q.cloned(), Arc::clone(f))).collect::<Vec<_>>();
         assert_eq!(fields(&once.data), fields(&plan), "{sql}");
         let twice = ExtractModelCalls.rewrite(once.data.clone(), &context.state()).unwrap();
         assert!(!twice.transformed, "{sql}\n{}", twice.data.display_indent());

@@ -112,14 +112,12 @@ impl Model {
 
 impl ScoreStream {
     fn poll_scored(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<RecordBatch>>> {
-        loop {
-            self.fill(cx)?;
-            match ready!(self.in_flight.poll_next(cx)) {
-                Some(scored) => return Poll::Ready(Some(self.finish(scored?))),
-                // The input is pending, or the model is: the one that is has taken the waker.
-                None if self.waiting.is_some() || !self.input_is_done => return Poll::Pending,
-                None => return Poll::Ready(None),
-            }
+        self.fill(cx)?;
+        match ready!(self.in_flight.poll_next(cx)) {
+            Some(scored) => Poll::Ready(Some(self.finish(scored?))),
+            // The input is pending, or the model is: the one that is has taken the waker.
+            None if self.waiting.is_some() || !self.input_is_done => Poll::Pending,
+            None => Poll::Ready(None),
         }
     }
 

@@ -62,6 +62,11 @@ scores! {
          GROUP BY floor(unifilter(image, text)) HAVING max(unifilter(image, text)) > -100 ORDER BY bucket" => [ALL];
     group_by_the_arguments:
         "SELECT image, text, unifilter(image, text) FROM t WHERE width > 200 GROUP BY image, text" => [WIDE];
+    group_by_the_arguments_of_a_known_score:
+        "SELECT text, unifilter(image, text), count(*), unifilter_error(image, text) IS NULL FROM t \
+         WHERE unifilter(image, text) > -100 AND width > 200 GROUP BY image, text" => [WIDE];
+    group_by_arguments_without_reading_the_score_above:
+        "SELECT text, count(DISTINCT id) FROM t WHERE unifilter(image, text) > -100 GROUP BY image, text" => [ALL];
     aggregate_argument:
         "SELECT max(unifilter(image, text)), count(DISTINCT unifilter(image, text) > 1), \
          min(id) FILTER (WHERE unifilter(image, text) > -100) FROM t" => [ALL];

@@ -92,9 +92,8 @@ impl PartitionMetrics {
                 .build(MetricValue::Custom { name: Cow::Borrowed(name), value: Arc::clone(&metric) as _ });
             Shown { metric, shown: 0 }
         };
-        let time = |name: &'static str| {
-            Shown { metric: MetricBuilder::new(set).subset_time(name, partition), shown: 0 }
-        };
+        let time =
+            |name: &'static str| Shown { metric: MetricBuilder::new(set).subset_time(name, partition), shown: 0 };
         Self {
             runtime: Arc::default(),
             model_calls: count("model_calls"),

@@ -198,3 +198,75 @@ impl UserDefinedLogicalNodeCore for ScoreNode {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::Schema;
+    use datafusion::logical_expr::{col, lit, table_scan};
+
+    use super::*;
+
+    fn scan() -> LogicalPlan {
+        let schema = Schema::new(vec![
+            Field::new("id", DataType::Int64, false),
+            Field::new("width", DataType::Int32, false),
+            Field::new("image", DataType::Binary, true),
+            Field::new("text", DataType::Utf8, true),
+        ]);
+        table_scan(Some("t"), &schema, None).unwrap().build().unwrap()
+    }
+
+    fn node() -> ScoreNode {
+        let args = vec![col("t.image"), col("t.text")];
+        ScoreNode::try_new(scan(), "unifilter", Some("m".into()), args, "__q", Some("__e".into())).unwrap()
+    }
+
+    #[test]
+    fn the_new_columns_stand_last_and_are_nullable() {
+        let schema = Arc::clone(UserDefinedLogicalNodeCore::schema(&node()));
+        let last: Vec<_> =
+            schema.fields().iter().skip(4).map(|f| (f.name().as_str(), f.data_type(), f.is_nullable())).collect();
+        assert_eq!(last, [("__q", &DataType::Float32, true), ("__e", &DataType::Utf8, true)]);
+        assert_eq!(schema.qualified_field(4).0, None);
+    }
+
+    #[test]
+    fn children_are_asked_for_what_is_read_above_and_the_arguments() {
+        assert_eq!(node().necessary_children_exprs(&[1, 4, 5]), Some(vec![vec![1, 2, 3]]));
+        assert_eq!(node().necessary_children_exprs(&[]), Some(vec![vec![2, 3]]));
+    }
+
+    #[test]
+    fn only_predicates_over_the_new_columns_stay_above() {
+        assert_eq!(node().prevent_predicate_push_down_columns(), HashSet::from(["__q".into(), "__e".into()]));
+    }
+
+    #[test]
+    fn a_rebuilt_node_is_equal_and_a_changed_one_is_not() {
+        let same = node().with_exprs_and_inputs(node().expressions(), vec![scan()]).unwrap();
+        assert_eq!(same, node());
+        assert_eq!(same.partial_cmp(&node()), Some(Ordering::Equal));
+        let other = node().with_exprs_and_inputs(vec![col("t.image"), lit("x")], vec![scan()]).unwrap();
+        assert_ne!(other, node());
+        assert_ne!(other.partial_cmp(&node()), Some(Ordering::Equal));
+        assert_eq!(node().without_error().unwrap().error(), None);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let refused = |args: Vec<Expr>, score: &str| {
+            ScoreNode::try_new(scan(), "unifilter", None, args, score, None).unwrap_err().to_string()
+        };
+        assert!(refused(vec![], "__q").contains("no arguments"));
+        assert!(refused(vec![col("t.picture")], "__q").contains("no column t.picture"));
+        assert!(refused(vec![col("t.image")], "width").contains("already has a column width"));
+        let two = node().with_exprs_and_inputs(node().expressions(), vec![scan(), scan()]).unwrap_err().to_string();
+        assert!(two.contains("exactly one input"), "{two}");
+    }
+
+    #[test]
+    fn explain_shows_every_field() {
+        let text = node().into_plan().display_indent().to_string();
+        assert!(text.starts_with("ScoreNode: unifilter(t.image, t.text) AS __q, error=__e, model=m"), "{text}");
+    }
+}

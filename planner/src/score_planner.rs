@@ -56,11 +56,7 @@ pub struct ScoreQueryPlanner;
 
 #[async_trait]
 impl QueryPlanner for ScoreQueryPlanner {
-    async fn create_physical_plan(
-        &self,
-        plan: &LogicalPlan,
-        session: &dyn Session,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ScorePlanner)])
             .create_physical_plan(plan, session)
             .await

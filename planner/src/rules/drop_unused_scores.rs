@@ -139,3 +139,68 @@ fn lets_columns_through(node: &LogicalPlan) -> bool {
         _ => ScoreNode::downcast(node).is_some(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::logical_expr::{LogicalPlanBuilder, col, table_scan};
+    use datafusion::optimizer::OptimizerContext;
+
+    use super::*;
+
+    /// A scan of image, text and width under a score node with both columns.
+    fn scored() -> LogicalPlanBuilder {
+        let schema = Schema::new(vec![
+            Field::new("width", DataType::Int32, false),
+            Field::new("image", DataType::Binary, true),
+            Field::new("text", DataType::Utf8, true),
+        ]);
+        let scan = table_scan(Some("t"), &schema, None).unwrap().build().unwrap();
+        let args = vec![col("t.image"), col("t.text")];
+        let node = ScoreNode::try_new(scan, "unifilter", None, args, "__q", Some("__e".into())).unwrap();
+        LogicalPlanBuilder::from(node.into_plan())
+    }
+
+    fn rewritten(plan: &LogicalPlan) -> Option<String> {
+        let rewritten = DropUnusedScores.rewrite(plan.clone(), &OptimizerContext::new()).unwrap();
+        assert_eq!(rewritten.data.schema(), plan.schema());
+        let again = DropUnusedScores.rewrite(rewritten.data.clone(), &OptimizerContext::new()).unwrap();
+        assert!(!again.transformed);
+        rewritten.transformed.then(|| rewritten.data.display_indent().to_string())
+    }
+
+    #[test]
+    fn a_node_that_nobody_reads_goes() {
+        let plan = scored().filter(col("width").gt(col("width"))).unwrap().alias("x").unwrap();
+        let plan = plan.project([col("x.width")]).unwrap().build().unwrap();
+        let expected = "Projection: x.width\n  SubqueryAlias: x\n    Filter: t.width > t.width\n      TableScan: t";
+        assert_eq!(rewritten(&plan).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_error_that_nobody_reads_goes_alone() {
+        let plan =
+            scored().filter(col("__q").gt(col("__q"))).unwrap().project([col("width")]).unwrap().build().unwrap();
+        let text = rewritten(&plan).unwrap();
+        assert!(text.contains("ScoreNode: unifilter(t.image, t.text) AS __q\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_read_stays() {
+        let by_error = scored().project([col("__e")]).unwrap().build().unwrap();
+        let at_the_root = scored().build().unwrap();
+        let below = scored().project([col("width"), col("__q"), col("__e")]).unwrap().build().unwrap();
+        let by_a_union = LogicalPlanBuilder::from(below.clone()).union(below).unwrap();
+        let by_a_union = by_a_union.project([col("width")]).unwrap().build().unwrap();
+        for plan in [by_error, at_the_root, by_a_union] {
+            assert_eq!(rewritten(&plan), None, "{}", plan.display_indent());
+        }
+    }
+
+    #[test]
+    fn a_plan_without_nodes_is_left() {
+        let schema = Schema::new(vec![Field::new("width", DataType::Int32, false)]);
+        let plan = table_scan(Some("t"), &schema, None).unwrap().build().unwrap();
+        assert!(!DropUnusedScores.rewrite(plan, &OptimizerContext::new()).unwrap().transformed);
+    }
+}

@@ -15,6 +15,9 @@ use tamis_udfs::runtime::{Outcome, Scoring, ScoringMetrics};
 use super::batch::{Slice, SliceArgs};
 use crate::PlannerError;
 
+/// The outcome of one row that stands for all; shareable, and so is its error.
+type ConstantOutcome = BoxFuture<'static, Result<Arc<Outcome>, Arc<DataFusionError>>>;
+
 /// Slices of rows that were submitted and not emitted, oldest first.
 #[derive(Default)]
 pub(super) struct InFlight {
@@ -22,7 +25,7 @@ pub(super) struct InFlight {
     rows: usize,
     bytes: usize,
     /// The outcome of a call over constants, which is the same for every row.
-    constant: Option<Shared<BoxFuture<'static, Result<Arc<Outcome>, Arc<DataFusionError>>>>>,
+    constant: Option<Shared<ConstantOutcome>>,
 }
 
 /// Rows and what became of them.
@@ -89,9 +92,8 @@ impl InFlight {
         };
         self.rows += rows.num_rows();
         self.bytes += bytes;
-        self.slices.push_back(
-            outcomes.map_ok(move |outcomes| ScoredRows { rows, outcomes, bytes, _memory: memory }).boxed(),
-        );
+        self.slices
+            .push_back(outcomes.map_ok(move |outcomes| ScoredRows { rows, outcomes, bytes, _memory: memory }).boxed());
         Ok(())
     }
 

@@ -3,8 +3,6 @@
 mod batch;
 mod in_flight;
 mod size;
-#[cfg(test)]
-mod tests;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -98,9 +96,8 @@ impl Model {
         if let Self::NotNeeded { name, options } = self {
             let (family, name, options) = (family.to_string(), name.clone(), Arc::clone(options));
             // Loading blocks for seconds: not on a thread of the async runtime.
-            *self = Self::Loading(SpawnedTask::spawn_blocking(move || {
-                Scoring::open(&family, name.as_deref(), &options)
-            }));
+            *self =
+                Self::Loading(SpawnedTask::spawn_blocking(move || Scoring::open(&family, name.as_deref(), &options)));
         }
         if let Self::Loading(task) = self {
             let loaded = ready!(task.poll_unpin(cx));
@@ -115,14 +112,12 @@ impl Model {
 
 impl ScoreStream {
     fn poll_scored(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<RecordBatch>>> {
-        loop {
-            self.fill(cx)?;
-            match ready!(self.in_flight.poll_next(cx)) {
-                Some(scored) => return Poll::Ready(Some(self.finish(scored?))),
-                // The input is pending, or the model is: the one that is has taken the waker.
-                None if self.waiting.is_some() || !self.input_is_done => return Poll::Pending,
-                None => return Poll::Ready(None),
-            }
+        self.fill(cx)?;
+        match ready!(self.in_flight.poll_next(cx)) {
+            Some(scored) => Poll::Ready(Some(self.finish(scored?))),
+            // The input is pending, or the model is: the one that is has taken the waker.
+            None if self.waiting.is_some() || !self.input_is_done => Poll::Pending,
+            None => Poll::Ready(None),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 
-use crate::session::{BAD_IMAGE, NULL_IMAGE, ROWS, config, metric, rows, run, session};
+use crate::session::{BAD_IMAGE, NULL_IMAGE, PICTURES, ROWS, config, metric, rows, run, session};
 
 /// Rows of `t` that the model can score.
 const ALL: usize = ROWS as usize - 2;
@@ -62,6 +62,11 @@ scores! {
          GROUP BY floor(unifilter(image, text)) HAVING max(unifilter(image, text)) > -100 ORDER BY bucket" => [ALL];
     group_by_the_arguments:
         "SELECT image, text, unifilter(image, text) FROM t WHERE width > 200 GROUP BY image, text" => [WIDE];
+    group_by_the_arguments_of_a_known_score:
+        "SELECT text, unifilter(image, text), count(*), unifilter_error(image, text) IS NULL FROM t \
+         WHERE unifilter(image, text) > -100 AND width > 200 GROUP BY image, text" => [WIDE];
+    group_by_arguments_without_reading_the_score_above:
+        "SELECT text, count(DISTINCT id) FROM t WHERE unifilter(image, text) > -100 GROUP BY image, text" => [ALL];
     aggregate_argument:
         "SELECT max(unifilter(image, text)), count(DISTINCT unifilter(image, text) > 1), \
          min(id) FILTER (WHERE unifilter(image, text) > -100) FROM t" => [ALL];
@@ -112,8 +117,8 @@ scores! {
     two_models:
         "SELECT id, unifilter(image, text), unifilter(image, text, 'default') FROM t \
          WHERE width > 200 AND unifilter(image, text) > -100" => [WIDE, WIDE];
-    literal:
-        "SELECT id, unifilter(arrow_cast('no picture', 'Binary'), 'x') FROM t" => [0];
+    literal_that_is_no_picture:
+        "SELECT id, unifilter(arrow_cast('not an image', 'Binary'), 'x') FROM t" => [0];
     case_and_or:
         "SELECT id, CASE WHEN width > 200 THEN unifilter(image, text) ELSE 0 END FROM t \
          WHERE unifilter(image, text) > -100 OR width > 300" => [ALL];
@@ -142,6 +147,13 @@ async fn view() {
     context.sql(view).await.unwrap().collect().await.unwrap();
     let sql = "SELECT id, unifilter(image, text) FROM scored WHERE q > -100 AND width > 200 ORDER BY q DESC, id";
     assert_scores(&context, sql, &[WIDE]).await;
+}
+
+#[tokio::test]
+async fn literal_is_scored_once_a_partition() {
+    let hex: String = PICTURES[1].iter().map(|byte| format!("{byte:02x}")).collect();
+    let sql = format!("SELECT id, unifilter(decode('{hex}', 'hex'), 'a caption') FROM t");
+    assert_scores(&session(config()), &sql, &[2]).await;
 }
 
 #[tokio::test]
@@ -212,7 +224,8 @@ async fn every_metric_is_final_when_the_query_is() {
 
 #[tokio::test]
 async fn explain_analyze_prints_plain_integers() {
-    let text = format!("{:?}", run(&session(config()), "EXPLAIN ANALYZE SELECT unifilter(image, text) FROM t").await.rows);
+    let text =
+        format!("{:?}", run(&session(config()), "EXPLAIN ANALYZE SELECT unifilter(image, text) FROM t").await.rows);
     for shown in [format!("rows_scored={ALL}"), format!("model_calls={ALL}"), "rows_failed=1".to_string()] {
         assert!(text.contains(&shown), "{shown} in {text}");
     }

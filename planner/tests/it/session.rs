@@ -19,7 +19,8 @@ pub(crate) const ROWS: i64 = 12;
 pub(crate) const NULL_IMAGE: i64 = 3;
 pub(crate) const BAD_IMAGE: i64 = 8;
 
-const PICTURES: [&[u8]; 4] = [
+/// Real pictures, small ones.
+pub(crate) const PICTURES: [&[u8]; 4] = [
     include_bytes!("../../../models/tests/golden/images/c13.png"),
     include_bytes!("../../../models/tests/golden/images/c15.png"),
     include_bytes!("../../../models/tests/golden/images/c16.png"),
@@ -99,7 +100,7 @@ pub(crate) fn metric(plan: &Arc<dyn ExecutionPlan>, name: &str) -> Vec<usize> {
     plan.apply(|node| {
         if let Some(score) = node.downcast_ref::<ScoreExec>() {
             let metrics = score.metrics().unwrap();
-            values.push(metrics.sum_by_name(name).map_or(0, |value| value.as_usize()));
+            values.push(metrics.sum(|metric| metric.value().name() == name).map_or(0, |value| value.as_usize()));
         }
         Ok(TreeNodeRecursion::Continue)
     })

@@ -36,8 +36,7 @@ impl Extraction {
         let available = joined(join.join_type, left.available, right.available);
         let (left, right) = (Arc::new(left.plan), Arc::new(right.plan));
         let (join_type, constraint) = (join.join_type, join.join_constraint);
-        let plan =
-            Join::try_new(left, right, on, filter, join_type, constraint, join.null_equality, join.null_aware)?;
+        let plan = Join::try_new(left, right, on, filter, join_type, constraint, join.null_equality, join.null_aware)?;
         let joined = Scored { plan: LogicalPlan::Join(plan), available };
         match conjunction(above) {
             Some(predicate) => self.apply_predicate(joined, predicate),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
+use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     Aggregate, Distinct, DistinctOn, Expr, Limit, LogicalPlan, Projection, Sort, SortExpr, SubqueryAlias,
@@ -111,10 +112,7 @@ impl Extraction {
     }
 
     fn replace_sort(&mut self, exprs: Vec<SortExpr>, input: &mut Scored) -> Result<Vec<SortExpr>> {
-        exprs
-            .into_iter()
-            .map(|sort| Ok(SortExpr { expr: self.replace(sort.expr, input)?, ..sort }))
-            .collect()
+        exprs.into_iter().map(|sort| Ok(SortExpr { expr: self.replace(sort.expr, input)?, ..sort })).collect()
     }
 
     /// Puts a score node for `call` on `input`. Not on a plan that still refers to columns of an outer query:
@@ -207,13 +205,39 @@ impl Extraction {
             false => self.replace_all_named(aggregate.group_expr, &mut input)?,
         };
         let aggr_expr = self.replace_all_named(aggregate.aggr_expr, &mut input)?;
-        let available = match grouping_set {
-            true => vec![],
-            false => visible(&input, &group_expr, &aggregate.schema),
-        };
+        if grouping_set {
+            let plan = Aggregate::try_new_with_schema(Arc::new(input.plan), group_expr, aggr_expr, aggregate.schema)?;
+            return Ok(Scored::bare(LogicalPlan::Aggregate(plan)));
+        }
+        let (hidden, available) = self.carry_over_groups(&input, &group_expr, &aggregate.schema);
         let input = Arc::new(input.plan);
-        let aggregate = Aggregate::try_new_with_schema(input, group_expr, aggr_expr, aggregate.schema)?;
-        Ok(Scored { plan: LogicalPlan::Aggregate(aggregate), available })
+        let plan = match hidden.is_empty() {
+            true => Aggregate::try_new_with_schema(input, group_expr, aggr_expr, aggregate.schema)?,
+            false => Aggregate::try_new(input, group_expr, [aggr_expr, hidden].concat())?,
+        };
+        Ok(Scored { plan: LogicalPlan::Aggregate(plan), available })
+    }
+
+    /// The scores that hold for a group, as its arguments are group keys, and the further aggregates that bring them
+    /// up. Rows of a group may differ in a score's last digits, which depend on the batch: one of them is taken.
+    fn carry_over_groups(&mut self, input: &Scored, keys: &[Expr], output: &DFSchema) -> (Vec<Expr>, Vec<Score>) {
+        let pass = PassThrough::new(keys, input.schema(), output);
+        let correlated = !input.plan.all_out_ref_exprs().is_empty();
+        let mut hidden = vec![];
+        let mut available = vec![];
+        for score in &input.available {
+            let Some(call) = pass.call(&score.call).filter(|_| !keys.is_empty() && !correlated) else { continue };
+            let (name, error_name) = self.names.next(&call.family);
+            let mut carry = |column: &Column, name: String| {
+                pass.column(&Expr::Column(column.clone())).unwrap_or_else(|| {
+                    hidden.push(max(Expr::Column(column.clone())).alias(&name));
+                    Column::new_unqualified(name)
+                })
+            };
+            let error = score.error.as_ref().map(|error| carry(error, error_name));
+            available.push(Score { call, score: carry(&score.score, name), error });
+        }
+        (hidden, available)
     }
 
     fn distinct_on(&mut self, distinct: DistinctOn) -> Result<Scored> {

@@ -27,4 +27,3 @@ impl Extraction {
         Ok(LogicalPlan::TableScan(scan))
     }
 }
-

@@ -87,3 +87,97 @@ fn further_kinds_are_as_pillow_makes_them() {
     }
     assert!(wrong.is_empty(), "{} files: {wrong:#?}", wrong.len());
 }
+
+/// Every file, cut at many lengths: an error, or the whole picture, if what is cut off lies behind it. Nothing is made up
+/// for pixels that are not there.
+#[test]
+fn cut_files_are_refused() {
+    let mut files = Vec::new();
+    for folder in ["golden/images", "images"] {
+        for entry in std::fs::read_dir(tests_dir().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.extension().is_some_and(|extension| extension == "py" || extension == "json") {
+                files.push(path);
+            }
+        }
+    }
+    assert!(files.len() > 200);
+    for path in files {
+        let file = std::fs::read(&path).unwrap();
+        let whole = decode(&file, MAX_PIXELS);
+        let step = file.len() / 10 + 1;
+        for len in (0..file.len()).step_by(step).chain(file.len().saturating_sub(24)..file.len()) {
+            match decode(&file[..len], MAX_PIXELS) {
+                Err(ImageError::Internal { .. }) => panic!("{} cut at {len}", path.display()),
+                Err(_) => {}
+                // Metadata, checksums and end marks may be missing. A TIFF's directory stands at the end of these files;
+                // a cut one describes another picture, in Pillow too.
+                Ok(image) if path.extension().unwrap() != "tif" => {
+                    assert!(whole.as_ref() == Ok(&image), "{} cut at {len}", path.display());
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+fn golden_file(name: &str) -> Vec<u8> {
+    std::fs::read(tests_dir().join("golden/images").join(name)).unwrap()
+}
+
+/// A PNG that claims to be 60,000 x 60,000 pixels large.
+fn huge_png() -> Vec<u8> {
+    let mut file = golden_file("c02.png");
+    file[16..20].copy_from_slice(&60_000u32.to_be_bytes());
+    file[20..24].copy_from_slice(&60_000u32.to_be_bytes());
+    file
+}
+
+#[test]
+fn a_claim_of_too_many_pixels_is_refused_by_the_header() {
+    let error = decode(&huge_png(), MAX_PIXELS).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "png of 60000 x 60000 pixels is larger than the 89478485 pixels that are decoded (tamis.image.max_pixels)"
+    );
+    assert_eq!(probe(&huge_png()).unwrap().width, 60_000);
+    for name in ["c00.jpg", "c05.webp", "c13.png"] {
+        let file = golden_file(name);
+        let info = probe(&file).unwrap();
+        let pixels = u64::from(info.width) * u64::from(info.height);
+        assert!(decode(&file, pixels).is_ok(), "{name}");
+        assert!(matches!(decode(&file, pixels - 1), Err(ImageError::TooLarge { .. })), "{name}");
+    }
+    let file = std::fs::read(tests_dir().join("images/gif-beyond-screen.gif")).unwrap();
+    assert!(matches!(decode(&file, 12 * 24), Err(ImageError::TooLarge { .. })), "frames count, not only the screen");
+}
+
+/// A progressive JPEG whose last scan is repeated.
+#[test]
+fn too_many_scans_are_refused() {
+    let file = std::fs::read(tests_dir().join("images/jpeg-progressive-grey.jpg")).unwrap();
+    let last_scan = file.windows(2).rposition(|two| two == [0xff, 0xda]).unwrap();
+    let repeated = |times: usize| {
+        let (head, tail) = file.split_at(last_scan);
+        let (scan, end) = tail.split_at(tail.len() - 2);
+        [head, &scan.repeat(times), end].concat()
+    };
+    assert!(decode(&repeated(1), MAX_PIXELS).is_ok());
+    assert!(matches!(decode(&repeated(150), MAX_PIXELS), Err(ImageError::Excessive { .. })));
+}
+
+#[test]
+fn what_is_no_image_is_named() {
+    for (bytes, message) in [
+        (&b""[..], "no bytes: the image is empty"),
+        (b"<html><body>404</body></html>", "like an html page"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", "avif images are not decoded"),
+        (b"\xff\xd8\xff", "jpeg is truncated: the file ends within its header"),
+        (b"GIF89a", "gif is truncated: the file ends within its header"),
+        (b"BM\0\0", "bmp is truncated: the file ends within its header"),
+    ] {
+        let error = decode(bytes, MAX_PIXELS).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+        assert_eq!(probe(bytes).unwrap_err().to_string(), error);
+    }
+}

@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use mozjpeg::decompress::DecompressStarted;
 use mozjpeg::{ColorSpace, Decompress};
@@ -52,11 +52,21 @@ fn frame(bytes: &[u8]) -> Result<(u8, (u32, u32)), ImageError> {
 
 pub(in super::super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
     let (width, height) = checked_frame(bytes, max_pixels)?;
-    let pixels = contained(bytes, |reader| {
+    let pixels = contained(bytes, |reader, ended| {
         let decompress = open(reader, (width, height))?;
         match decompress.components().len() {
-            1 | 3 => read_all(decompress.rgb().map_err(failed)?),
-            4 => read_inverted_cmyk(decompress.to_colorspace(ColorSpace::JCS_CMYK).map_err(failed)?),
+            1 | 3 => {
+                let mut started = decompress.rgb().map_err(failed)?;
+                let pixels = read_all(&mut started)?;
+                finish(started, ended)?;
+                Ok(pixels)
+            }
+            4 => {
+                let mut started = decompress.to_colorspace(ColorSpace::JCS_CMYK).map_err(failed)?;
+                let pixels = read_inverted_cmyk(&mut started)?;
+                finish(started, ended)?;
+                Ok(pixels)
+            }
             n => Err(FAULT.unsupported(format!("{n} components"))),
         }
     })?;
@@ -71,19 +81,19 @@ pub(super) fn decode_component(
     samples: usize,
     ycbcr: bool,
 ) -> Result<Vec<u8>, ImageError> {
-    let max_pixels = (width as u64).saturating_mul(height as u64);
-    let size = checked_frame(bytes, max_pixels)?;
+    let size = size(bytes)?;
     // The last strip of a file may have fewer rows.
     if size.0 as usize != width || size.1 as usize > height {
         return Err(FAULT.damaged(format!("it has {} x {} pixels instead of {width} x {height}", size.0, size.1)));
     }
-    contained(bytes, |reader| {
+    checked_frame(bytes, u64::MAX)?;
+    contained(bytes, |reader, _| {
         let decompress = open(reader, size)?;
         if decompress.components().len() != samples {
             return Err(FAULT.damaged(format!("it has {} components", decompress.components().len())));
         }
         let colours = if ycbcr && samples == 3 { ColorSpace::JCS_RGB } else { decompress.color_space() };
-        read_all(decompress.to_colorspace(colours).map_err(failed)?)
+        read_all(&mut decompress.to_colorspace(colours).map_err(failed)?)
     })
 }
 
@@ -104,11 +114,11 @@ fn checked_frame(bytes: &[u8], max_pixels: u64) -> Result<(u32, u32), ImageError
 /// Runs libjpeg over a file and turns its errors, returned or unwinding, into ours.
 fn contained<T>(
     bytes: &[u8],
-    decompress: impl FnOnce(WholeFile<'_>) -> Result<T, ImageError>,
+    decompress: impl FnOnce(WholeFile<'_>, &Cell<bool>) -> Result<T, ImageError>,
 ) -> Result<T, ImageError> {
     let ended = Cell::new(false);
     let reader = WholeFile { rest: bytes, ended: &ended };
-    match catch_unwind(AssertUnwindSafe(|| decompress(reader))) {
+    match catch_unwind(AssertUnwindSafe(|| decompress(reader, &ended))) {
         Ok(Ok(done)) => Ok(done),
         _ if ended.get() => Err(FAULT.truncated("image data")),
         Ok(Err(error)) => Err(error),
@@ -127,15 +137,14 @@ fn open(reader: WholeFile<'_>, size: (u32, u32)) -> Result<Decompress<WholeFile<
     Ok(decompress)
 }
 
-fn read_all(mut started: DecompressStarted<WholeFile<'_>>) -> Result<Vec<u8>, ImageError> {
+fn read_all(started: &mut DecompressStarted<WholeFile<'_>>) -> Result<Vec<u8>, ImageError> {
     let mut pixels = vec![0; started.min_flat_buffer_size()];
     started.read_scanlines_into(&mut pixels).map_err(failed)?;
-    started.finish().map_err(failed)?;
     Ok(pixels)
 }
 
 /// CMYK to RGB; inverted, as Adobe writes it, since Pillow takes every CMYK file to be so.
-fn read_inverted_cmyk(mut started: DecompressStarted<WholeFile<'_>>) -> Result<Vec<u8>, ImageError> {
+fn read_inverted_cmyk(started: &mut DecompressStarted<WholeFile<'_>>) -> Result<Vec<u8>, ImageError> {
     let (width, height) = (started.width(), started.height());
     let mut pixels = vec![0; width * height * 3];
     let mut row = vec![0u8; width * 4];
@@ -145,8 +154,18 @@ fn read_inverted_cmyk(mut started: DecompressStarted<WholeFile<'_>>) -> Result<V
             *out = cmyk(ink.map(|level| !level));
         }
     }
-    started.finish().map_err(failed)?;
     Ok(pixels)
+}
+
+/// Reads what stands behind the last row. As in Pillow, the end marker may be missing there, but what does stand there
+/// must make sense.
+fn finish(started: DecompressStarted<WholeFile<'_>>, ended: &Cell<bool>) -> Result<(), ImageError> {
+    match catch_unwind(AssertUnwindSafe(|| started.finish())) {
+        Ok(Ok(())) => Ok(()),
+        _ if ended.take() => Ok(()),
+        Ok(Err(error)) => Err(failed(error)),
+        Err(payload) => resume_unwind(payload),
+    }
 }
 
 fn failed(error: io::Error) -> ImageError {

@@ -3,7 +3,7 @@
 use std::io::Cursor as IoCursor;
 
 use flate2::Crc;
-use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Limits};
+use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, InterlaceInfo, Limits, expand_interlaced_row};
 
 use super::super::error::Fault;
 use super::super::{ImageError, ImageFormat, Rgb};
@@ -50,19 +50,19 @@ pub(in super::super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, Ima
         (ColorType::Indexed, None) => return Err(FAULT.damaged("it has no palette")),
         _ => Palette::grey(),
     };
-    let interlaced = info.interlaced;
     let row_bytes = (width as usize) * 3;
     let mut pixels = vec![0; row_bytes * height as usize];
-    let mut rows = pixels.chunks_exact_mut(row_bytes);
-    if interlaced {
-        let raw_row = reader.output_line_size(width).ok_or(FAULT.excessive("its rows are too long"))?;
-        let mut raw = vec![0; raw_row * height as usize];
-        reader.next_frame(&mut raw).map_err(failed)?;
-        for (out, raw) in rows.zip(raw.chunks_exact(raw_row)) {
-            to_rgb(raw, colour, depth, &palette, out);
+    if info.interlaced {
+        // Colours of one pass's row; a row of packed samples may end in a few that are none.
+        let mut colours = vec![0; row_bytes + 7 * 3];
+        while let Some(row) = reader.next_interlaced_row().map_err(failed)? {
+            to_rgb(row.data(), colour, depth, &palette, &mut colours);
+            if let InterlaceInfo::Adam7(place) = row.interlace() {
+                expand_interlaced_row(&mut pixels, row_bytes, &colours, place, 24);
+            }
         }
     } else {
-        for out in &mut rows {
+        for out in pixels.chunks_exact_mut(row_bytes) {
             let row = reader.next_row().map_err(failed)?.ok_or(FAULT.truncated("image data"))?;
             to_rgb(row.data(), colour, depth, &palette, out);
         }

@@ -61,6 +61,7 @@ impl Grid {
         directory: &Directory<'_>,
         (width, height): (usize, usize),
         planes: usize,
+        compression: Compression,
     ) -> Result<Self, ImageError> {
         let tiled = directory.bytes(tag::STRIP_OFFSETS).is_none();
         let (chunk_width, chunk_height, offsets, lengths) = if tiled {
@@ -84,7 +85,11 @@ impl Grid {
         if area > 4 * (width as u128) * (height as u128) + (1 << 22) {
             return Err(FAULT.excessive("its tiles are much larger than the picture"));
         }
-        let offsets = offsets.collect();
+        let mut offsets: Vec<u64> = offsets.collect();
+        if let (1, Compression::None) = (per_plane * planes, compression) {
+            // Pillow's choice where one strip covers all and the file names several.
+            offsets.drain(..offsets.len() - 1);
+        }
         let lengths = directory.numbers(lengths).map(Iterator::collect);
         Ok(Self { width: chunk_width, height: chunk_height, across, per_plane, offsets, lengths })
     }

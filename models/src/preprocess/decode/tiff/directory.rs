@@ -32,6 +32,8 @@ pub(super) mod tag {
 /// The first directory. Its values stay in the file until they are asked for.
 pub(super) struct Directory<'a> {
     pub(super) big_endian: bool,
+    /// Whether all of it lies within the file.
+    pub(super) complete: bool,
     entries: Vec<Entry<'a>>,
 }
 
@@ -55,8 +57,10 @@ impl<'a> Directory<'a> {
         let count = if big_file { order.u64(cursor.take(8)?) } else { order.u16(cursor.take(2)?).into() };
         let (entry_len, inline_len) = if big_file { (20, 8) } else { (12, 4) };
         let mut entries = Vec::new();
-        for _ in 0..count {
+        let mut read = 0;
+        while read < count {
             let Some(entry) = cursor.take(entry_len) else { break };
+            read += 1;
             let (tag, kind) = (order.u16(&entry[..2]), order.u16(&entry[2..4]));
             let field = &entry[entry_len - inline_len..];
             let (count, value_offset) = if big_file {
@@ -65,12 +69,13 @@ impl<'a> Directory<'a> {
                 (order.u32(&entry[4..8]).into(), order.u32(field).into())
             };
             let Some(unit) = unit_len(kind) else { continue };
-            let Some(len) = usize::try_from(count).ok().and_then(|count| count.checked_mul(unit)) else { break };
+            let len = usize::try_from(count).ok().and_then(|count| count.checked_mul(unit)).unwrap_or(usize::MAX);
             let value = if len <= inline_len {
                 &field[..len]
             } else {
                 let Some(value) = usize::try_from(value_offset).ok().and_then(|at| Cursor::at(bytes, at).take(len))
                 else {
+                    read = u64::MAX;
                     break;
                 };
                 value
@@ -79,7 +84,9 @@ impl<'a> Directory<'a> {
                 entries.push(Entry { tag, kind, value });
             }
         }
-        Some(Self { big_endian: order.big_endian, entries })
+        // Behind the tags stands the next directory's place.
+        let complete = read == count && cursor.take(inline_len).is_some();
+        Some(Self { big_endian: order.big_endian, complete, entries })
     }
 
     /// A tag's bytes. Of a tag that stands twice, the last counts.

@@ -26,10 +26,14 @@ pub(in super::super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, Ima
     let (width, height) = stored_size(&directory)?;
     FAULT.check_size(width, height, max_pixels)?;
     let compression = Compression::read(&directory)?;
+    // Pillow reads what is compressed by libtiff, which wants the whole directory, and the rest by itself.
+    if compression != Compression::None && !directory.complete {
+        return Err(FAULT.truncated("header"));
+    }
     let layout = Layout::read(&directory, compression == Compression::Jpeg)?;
     let planes = planes(&directory, &layout, compression)?;
     let (columns, rows) = (width as usize, height as usize);
-    let grid = Grid::read(&directory, (columns, rows), planes)?;
+    let grid = Grid::read(&directory, (columns, rows), planes, compression)?;
     let mut chunks = Chunks {
         file: bytes,
         grid: &grid,

@@ -15,7 +15,8 @@ use crate::{LoadError, SampleError};
 const IMAGE: &str = "<image>";
 
 /// How Qwen2 and Qwen3 split text before byte-pair encoding (transformers' `Qwen2Converter`).
-const QWEN_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN_SPLIT: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// A checkpoint's tokenizer and the special ids that scoring needs.
 #[derive(Debug)]
@@ -133,7 +134,8 @@ impl Tokens {
         if text.is_empty() {
             return Ok(Vec::new());
         }
-        let encoding = self.tokenizer.encode_fast(text, false).map_err(|e| SampleError::Text { reason: e.to_string() })?;
+        let encoding =
+            self.tokenizer.encode_fast(text, false).map_err(|e| SampleError::Text { reason: e.to_string() })?;
         Ok(encoding.get_ids().iter().copied().map(Some).collect())
     }
 }
@@ -180,7 +182,8 @@ pub fn pair_ids(tokens: &Tokens, caption: &str, most: usize) -> Result<Vec<Optio
 
 /// Ids of a document's texts, joined by blank lines; `None` is an image's place.
 pub fn document_ids(tokens: &Tokens, texts: &[Option<&str>]) -> Result<Vec<Option<u32>>, SampleError> {
-    let slots: Vec<_> = texts.iter().map(|t| t.map_or(IMAGE.into(), |t| t.replace(IMAGE, "<image-placeholder>"))).collect();
+    let slots: Vec<_> =
+        texts.iter().map(|t| t.map_or(IMAGE.into(), |t| t.replace(IMAGE, "<image-placeholder>"))).collect();
     let joined = slots.join("\n\n");
     let mut ids = Vec::new();
     let mut begins_with_bos = false;

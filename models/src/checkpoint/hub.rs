@@ -28,7 +28,8 @@ pub(super) fn fetch(id: &str) -> Result<PathBuf, LoadError> {
             model: id.into(),
             file: "config.json".into(),
             looked_in: format!("the hub's cache {place}"),
-            hint: "HF_HUB_OFFLINE is set; unset it or fill the cache with `hf download` on a machine with a network".into(),
+            hint: "HF_HUB_OFFLINE is set; unset it or fill the cache with `hf download` on a machine with a network"
+                .into(),
         });
     }
     log::info!("fetching model {id} from {} into {place}", client.endpoint());
@@ -78,6 +79,5 @@ fn is_whole(folder: &Path) -> bool {
         let map = index.get("weight_map")?.as_object()?;
         Some(map.values().all(|f| f.as_str().is_some_and(|f| folder.join(f).is_file())))
     };
-    folder.join("config.json").is_file()
-        && (folder.join("model.safetensors").is_file() || shards().unwrap_or(false))
+    folder.join("config.json").is_file() && (folder.join("model.safetensors").is_file() || shards().unwrap_or(false))
 }

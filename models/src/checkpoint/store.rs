@@ -93,8 +93,13 @@ impl Fetcher {
         }
         let index = std::fs::read(self.folder.join(prefix).join(INDEX)).unwrap_or_default();
         let index: serde_json::Value = serde_json::from_slice(&index).unwrap_or_default();
-        let mut shards: Vec<&str> =
-            index.get("weight_map").and_then(|m| m.as_object()).into_iter().flatten().filter_map(|(_, f)| f.as_str()).collect();
+        let mut shards: Vec<&str> = index
+            .get("weight_map")
+            .and_then(|m| m.as_object())
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, f)| f.as_str())
+            .collect();
         shards.sort_unstable();
         shards.dedup();
         if shards.is_empty() {

@@ -74,14 +74,20 @@ impl Weights {
 
     fn add(&mut self, path: PathBuf, bytes: Bytes) -> Result<(), LoadError> {
         let file = WeightsFile { path, bytes: Arc::new(bytes) };
-        let damaged =
-            |reason: String| LoadError::Weights { path: file.path.clone(), reason: format!("not a safetensors file: {reason}") };
+        let damaged = |reason: String| LoadError::Weights {
+            path: file.path.clone(),
+            reason: format!("not a safetensors file: {reason}"),
+        };
         let (header, metadata) = SafeTensors::read_metadata(file.bytes()).map_err(|e| damaged(e.to_string()))?;
         let data = header + size_of::<u64>();
         for (name, info) in metadata.tensors() {
             let range = (data + info.data_offsets.0, data + info.data_offsets.1);
             if range.1 > file.bytes().len() {
-                return Err(damaged(format!("tensor {name} ends at byte {}, the file at {}", range.1, file.bytes().len())));
+                return Err(damaged(format!(
+                    "tensor {name} ends at byte {}, the file at {}",
+                    range.1,
+                    file.bytes().len()
+                )));
             }
             let entry = Entry { file: self.files.len(), dtype: info.dtype, shape: info.shape.clone(), range };
             self.entries.insert(name, entry);
@@ -97,7 +103,9 @@ impl Weights {
 
     /// Names, shapes and dtypes of all tensors, by name.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], String)> {
-        self.entries.iter().map(|(name, e)| (name.as_str(), e.shape.as_slice(), format!("{:?}", e.dtype).to_lowercase()))
+        self.entries
+            .iter()
+            .map(|(name, e)| (name.as_str(), e.shape.as_slice(), format!("{:?}", e.dtype).to_lowercase()))
     }
 
     /// The shape of a tensor, if there is one of this name.

@@ -78,7 +78,9 @@ impl Config {
         if let Some(scaling) = config.rope_scaling.as_ref().filter(|s| !s.is_null()) {
             return refuse("rope_scaling", scaling, "null");
         }
-        if let Some(kind) = config.rope_parameters.as_ref().and_then(|r| r.rope_type.as_ref()).filter(|t| *t != "default") {
+        if let Some(kind) =
+            config.rope_parameters.as_ref().and_then(|r| r.rope_type.as_ref()).filter(|t| *t != "default")
+        {
             return refuse("rope_parameters.rope_type", kind, "default");
         }
         if config.use_sliding_window == Some(true) {
@@ -205,7 +207,11 @@ impl VisionConfig {
             return refuse("patch_size", &self.patch_size, &format!("1 to image_size ({})", self.image_size));
         }
         if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            return refuse("num_attention_heads", &self.num_attention_heads, &format!("a divisor of {}", self.hidden_size));
+            return refuse(
+                "num_attention_heads",
+                &self.num_attention_heads,
+                &format!("a divisor of {}", self.hidden_size),
+            );
         }
         Ok(self)
     }

@@ -87,9 +87,11 @@ fn captions_of_qwen3_agree() -> Result<()> {
 
 /// A document's two lists, from the form that the reference's script reads.
 fn lists(document: &Value) -> Result<(Vec<Option<Vec<u8>>>, Vec<Option<String>>)> {
-    let images = document["image_info"].as_array().context("image_info")?.iter().map(|entry| {
-        entry["image_base64"].as_str().map(base64).transpose()
-    });
+    let images = document["image_info"]
+        .as_array()
+        .context("image_info")?
+        .iter()
+        .map(|entry| entry["image_base64"].as_str().map(base64).transpose());
     let texts = document["texts"].as_array().context("texts")?.iter().map(|t| t.as_str().map(String::from));
     Ok((images.collect::<Result<_>>()?, texts.collect()))
 }
@@ -178,7 +180,12 @@ fn every_stage_agrees() -> Result<()> {
         let features = golden.model.vision_features(&[&sample.images[0]])?;
         let close = |found: &Tensor, file: &str, tolerance: f32| -> Result<()> {
             let (found, expected) = (found.flatten_all()?.to_vec1::<f32>()?, golden.array(file)?);
-            ensure!(found.len() == expected.len(), "{name} {file}: {} values, expected {}", found.len(), expected.len());
+            ensure!(
+                found.len() == expected.len(),
+                "{name} {file}: {} values, expected {}",
+                found.len(),
+                expected.len()
+            );
             let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0., f32::max);
             ensure!(worst <= tolerance, "{name} {file}: differs by {worst}");
             Ok(())

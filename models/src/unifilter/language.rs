@@ -30,7 +30,9 @@ impl LanguageModel {
         let layers = scope.pp("layers");
         Ok(Self {
             embed_tokens: Embedding::new(embeddings, hidden),
-            layers: (0..config.num_hidden_layers).map(|i| Layer::load(config, &layers.pp(i))).collect::<std::result::Result<_, _>>()?,
+            layers: (0..config.num_hidden_layers)
+                .map(|i| Layer::load(config, &layers.pp(i)))
+                .collect::<std::result::Result<_, _>>()?,
             norm: rms_norm(hidden, config.rms_norm_eps, &scope.pp("norm"))?,
             head_dim: config.head_dim(),
             rope_theta: config.rope_theta(),
@@ -170,4 +172,3 @@ impl Mlp {
         self.down_proj.forward(&(self.gate_proj.forward(x)?.silu()? * self.up_proj.forward(x)?)?)
     }
 }
-

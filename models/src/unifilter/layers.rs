@@ -12,7 +12,11 @@ pub(crate) fn linear(inputs: usize, outputs: usize, scope: &Scope<'_>) -> std::r
 }
 
 /// A linear map without a bias: `weight` [outputs, inputs].
-pub(crate) fn linear_no_bias(inputs: usize, outputs: usize, scope: &Scope<'_>) -> std::result::Result<Linear, LoadError> {
+pub(crate) fn linear_no_bias(
+    inputs: usize,
+    outputs: usize,
+    scope: &Scope<'_>,
+) -> std::result::Result<Linear, LoadError> {
     Ok(Linear::new(scope.get(&[outputs, inputs], "weight")?, None))
 }
 

@@ -73,7 +73,18 @@ impl UniFilter {
         let language = LanguageModel::load(config, &model)?;
         let score = linear_no_bias(config.hidden_size, parts.num_labels()?, &own.pp("score"))?;
         let patches = Patches::new(vision_config, &parts.preprocess.normaliser);
-        Ok(Self { tokens, patches, vision, projector, language, score, device, dtype, parts, fingerprint: OnceLock::new() })
+        Ok(Self {
+            tokens,
+            patches,
+            vision,
+            projector,
+            language,
+            score,
+            device,
+            dtype,
+            parts,
+            fingerprint: OnceLock::new(),
+        })
     }
 
     /// Runs resized images (uint8, HWC, RGB) through the vision tower: features before the last norm
@@ -154,8 +165,9 @@ impl Scorer for UniFilter {
 fn open_device(choice: DeviceChoice) -> std::result::Result<Device, LoadError> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Auto => Device::cuda_if_available(0)
-            .map_err(|e| LoadError::Device { device: "auto".into(), reason: e.to_string() }),
+        DeviceChoice::Auto => {
+            Device::cuda_if_available(0).map_err(|e| LoadError::Device { device: "auto".into(), reason: e.to_string() })
+        }
         DeviceChoice::Cuda(n) => Device::new_cuda(n).map_err(|e| {
             let reason = match candle_core::utils::cuda_is_available() {
                 true => e.to_string(),

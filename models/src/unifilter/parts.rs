@@ -121,7 +121,11 @@ impl Parts {
 }
 
 /// The image processor's settings: the tower's, or else the checkpoint's.
-fn read_preprocess(checkpoint: &Checkpoint, tower: Option<&Checkpoint>, vision: &VisionConfig) -> Result<Preprocess, LoadError> {
+fn read_preprocess(
+    checkpoint: &Checkpoint,
+    tower: Option<&Checkpoint>,
+    vision: &VisionConfig,
+) -> Result<Preprocess, LoadError> {
     const NAME: &str = "preprocessor_config.json";
     let mut found = None;
     for place in tower.into_iter().chain([checkpoint]) {

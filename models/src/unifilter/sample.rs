@@ -6,7 +6,12 @@ use crate::text::{self, Tokens};
 use crate::{Limits, Prepared, Sample, SampleError};
 
 /// Prepares one sample.
-pub(super) fn prepare(parts: &Parts, tokens: &Tokens, sample: &Sample<'_>, limits: &Limits) -> Result<Prepared, SampleError> {
+pub(super) fn prepare(
+    parts: &Parts,
+    tokens: &Tokens,
+    sample: &Sample<'_>,
+    limits: &Limits,
+) -> Result<Prepared, SampleError> {
     match sample {
         Sample::Pair { image, text } => {
             let ids = text::pair_ids(tokens, text, limits.max_text_tokens)?;
@@ -68,11 +73,17 @@ fn pixels(parts: &Parts, bytes: &[u8], position: Option<usize>, limits: &Limits)
 }
 
 /// Removes padding ids, checks ids against the vocabulary and counts positions.
-fn finish(parts: &Parts, tokens: &Tokens, mut ids: Vec<Option<u32>>, images: Vec<Vec<u8>>) -> Result<Prepared, SampleError> {
+fn finish(
+    parts: &Parts,
+    tokens: &Tokens,
+    mut ids: Vec<Option<u32>>,
+    images: Vec<Vec<u8>>,
+) -> Result<Prepared, SampleError> {
     ids.retain(|id| *id != Some(tokens.pad));
     let rows = parts.config.vocab_size;
     if let Some(id) = ids.iter().flatten().find(|id| **id as usize >= rows) {
-        let reason = format!("token id {id} has no embedding: the tokenizer and the model ({rows} embeddings) do not fit");
+        let reason =
+            format!("token id {id} has no embedding: the tokenizer and the model ({rows} embeddings) do not fit");
         return Err(SampleError::Text { reason });
     }
     let images_positions = ids.iter().filter(|id| id.is_none()).count() * (parts.config.mm_num_image_tokens - 1);

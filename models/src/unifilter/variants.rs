@@ -87,8 +87,12 @@ fn shards_give_the_same_score() -> Result<()> {
     let mut map = BTreeMap::new();
     for (i, half) in [true, false].into_iter().enumerate() {
         let name = format!("model-{:05}-of-00002.safetensors", i + 1);
-        let part: Tensors =
-            all.iter().enumerate().filter(|(k, _)| (k % 2 == 0) == half).map(|(_, (n, t))| (n.clone(), t.clone())).collect();
+        let part: Tensors = all
+            .iter()
+            .enumerate()
+            .filter(|(k, _)| (k % 2 == 0) == half)
+            .map(|(_, (n, t))| (n.clone(), t.clone()))
+            .collect();
         write(&folder.path().join(&name), &part)?;
         map.extend(part.into_keys().map(|n| (n, name.clone())));
     }
@@ -188,7 +192,9 @@ fn with_several_labels_the_score_is_the_probability_of_class_1() -> Result<()> {
 fn a_checkpoint_without_tokenizer_json_gives_the_same_ids() -> Result<()> {
     for name in ["tests/golden/tiny-qwen2", "assets/tiny-qwen3"] {
         let folder = tempfile::tempdir()?;
-        for file in ["vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"] {
+        for file in
+            ["vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"]
+        {
             std::fs::copy(Path::new(name).join(file), folder.path().join(file))?;
         }
         let open = |path: &Path| -> Result<Tokens> {
@@ -214,7 +220,10 @@ fn broken_weights_are_named() -> Result<()> {
         tensors.remove("model.layers.1.mlp.up_proj.weight");
     })?;
     let message = error(folder.path());
-    assert!(message.contains("model.safetensors: no tensor model.layers.1.mlp.up_proj.weight (expected shape [128, 64])"), "{message}");
+    assert!(
+        message.contains("model.safetensors: no tensor model.layers.1.mlp.up_proj.weight (expected shape [128, 64])"),
+        "{message}"
+    );
 
     let folder = copy()?;
     edit_weights(folder.path(), |tensors| {

@@ -35,7 +35,9 @@ impl VisionTower {
         let positions = config.side() * config.side();
         let position_embedding = embeddings.pp("position_embedding").get(&[positions, hidden], "weight")?;
         let layers = scope.pp("encoder").pp("layers");
-        let blocks = (0..config.num_hidden_layers).map(|i| Block::load(config, &layers.pp(i))).collect::<std::result::Result<_, _>>()?;
+        let blocks = (0..config.num_hidden_layers)
+            .map(|i| Block::load(config, &layers.pp(i)))
+            .collect::<std::result::Result<_, _>>()?;
         Ok(Self { patch_embedding, position_embedding, blocks })
     }
 

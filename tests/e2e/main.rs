@@ -1,0 +1,8 @@
+//! End-to-end tests: the `tamis` command on real files, a real object-store server, real checkpoints.
+
+mod bad_input;
+mod command;
+mod models;
+mod object_store;
+mod once;
+mod support;

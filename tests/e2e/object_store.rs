@@ -1,0 +1,93 @@
+//! Tables, results and models in an S3 store, over a real server on loopback.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+
+use crate::support::{SMALL_ROWS, Tamis, root, small};
+
+/// Serves the folders of `root` as buckets, until the process ends.
+fn serve(root: &Path) -> SocketAddr {
+    let files = s3s_fs::FileSystem::new(root).expect("a folder to serve");
+    let mut builder = S3ServiceBuilder::new(files);
+    builder.set_auth(SimpleAuth::from_single("key", "secret"));
+    let service = builder.build();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = service.clone();
+                tokio::spawn(async move {
+                    let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+    });
+    address
+}
+
+fn with_store(run: Tamis, address: SocketAddr) -> Tamis {
+    run.env("AWS_ENDPOINT", format!("http://{address}"))
+        .env("AWS_ALLOW_HTTP", "true")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "key")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+}
+
+#[test]
+fn a_corpus_in_s3_is_scored_and_the_result_written_there() {
+    let disk = tempfile::tempdir().expect("a folder");
+    let bucket = disk.path().join("corpora");
+    std::fs::create_dir_all(bucket.join("small")).expect("a bucket");
+    for name in ["a.parquet", "b.parquet"] {
+        std::fs::copy(small().parquet(), bucket.join("small").join(name)).expect("a copy");
+    }
+    let address = serve(disk.path());
+    let run = |args: [&str; 2], query: &str| with_store(Tamis::sql(args, query), address);
+
+    let n = run(["--format", "ndjson"], "SELECT count(*) AS n FROM 's3://corpora/small/*.parquet'").rows();
+    assert_eq!(n[0]["n"], 2 * SMALL_ROWS);
+
+    let query = "SELECT uid, unifilter(image, text) AS q WHERE width > 200 ORDER BY uid, q";
+    let remote = run(["--corpus", "s3://corpora/small/a.parquet"], query).rows();
+    assert_eq!(remote, Tamis::sql(["--corpus", &small().parquet()], query).rows());
+
+    let written = run(["-o", "s3://corpora/kept.parquet"], "SELECT uid FROM 's3://corpora/small/'").run();
+    assert_eq!(written.code, Some(0), "{}", written.stderr);
+    let back = run(["--format", "ndjson"], "SELECT count(*) AS n FROM 's3://corpora/kept.parquet'").rows();
+    assert_eq!(back[0]["n"], 2 * SMALL_ROWS);
+
+    let absent = run(["--format", "ndjson"], "SELECT * FROM 's3://corpora/absent.parquet'").error();
+    assert!(absent.contains("s3://corpora/absent.parquet"), "{absent}");
+    let denied = run(["--format", "ndjson"], "SELECT * FROM 's3://corpora/small/a.parquet'")
+        .env("AWS_SECRET_ACCESS_KEY", "wrong")
+        .error();
+    assert!(!denied.contains("secret"), "{denied}");
+}
+
+#[test]
+fn a_model_comes_from_s3() {
+    let disk = tempfile::tempdir().expect("a folder");
+    let cache = tempfile::tempdir().expect("a folder");
+    let tower = "siglip2-tiny-patch14-384";
+    let model = disk.path().join("models/tiny");
+    std::fs::create_dir_all(model.join(tower)).expect("a bucket");
+    for part in ["", tower] {
+        for entry in std::fs::read_dir(root().join("models/assets/tiny-qwen3").join(part)).expect("a folder").flatten()
+        {
+            if entry.path().is_file() {
+                std::fs::copy(entry.path(), model.join(part).join(entry.file_name())).expect("a copy");
+            }
+        }
+    }
+    let address = serve(disk.path());
+    let query = format!("SELECT uid, unifilter(image, text) AS q FROM '{}' ORDER BY uid LIMIT 4", small().parquet());
+    let run = with_store(Tamis::sql(["--model", "unifilter=s3://models/tiny"], &query), address);
+    assert_eq!(run.env("XDG_CACHE_HOME", cache.path()).rows(), Tamis::sql([], &query).rows());
+}

@@ -1,6 +1,9 @@
 //! Queries with model calls, run as a session runs them: how often a row is scored, and that the answers are those of
 //! the plain functions.
 
+#[cfg(test)]
 mod bounds;
+#[cfg(test)]
 mod once;
+#[cfg(test)]
 mod session;

@@ -99,7 +99,7 @@ impl Config {
         if config.model_type == QWEN2 && !config.hidden_size.is_multiple_of(heads) {
             return refuse("hidden_size", &config.hidden_size, &format!("a multiple of num_attention_heads ({heads})"));
         }
-        if config.head_dim() % 2 != 0 {
+        if !config.head_dim().is_multiple_of(2) {
             return refuse("head_dim", &config.head_dim(), "an even number");
         }
         let side = config.mm_num_image_tokens.isqrt();

@@ -85,8 +85,10 @@ fn captions_of_qwen3_agree() -> Result<()> {
     check_captions("tiny-qwen3")
 }
 
+type Lists = (Vec<Option<Vec<u8>>>, Vec<Option<String>>);
+
 /// A document's two lists, from the form that the reference's script reads.
-fn lists(document: &Value) -> Result<(Vec<Option<Vec<u8>>>, Vec<Option<String>>)> {
+fn lists(document: &Value) -> Result<Lists> {
     let images = document["image_info"]
         .as_array()
         .context("image_info")?

@@ -330,7 +330,7 @@ impl PageReader for ChunkPages {
 
     /// Where a page is cut has nothing to do with where a record ends.
     fn at_record_boundary(&mut self) -> Result<bool> {
-        Ok(self.parts.is_none() && self.values_left == 0)
+        Ok(self.values_left == 0 && self.parts.as_ref().is_none_or(Parts::is_done))
     }
 }
 

@@ -59,6 +59,11 @@ impl Parts {
         Self { levels, at: 0, values, size }
     }
 
+    /// Whether all values were given.
+    pub(super) fn is_done(&self) -> bool {
+        self.at == self.levels.count
+    }
+
     pub(super) fn next_page(&mut self) -> io::Result<Option<Page>> {
         let start = self.at;
         let mut values = vec![];
@@ -237,7 +242,8 @@ mod tests {
         let mut parts = Parts::new(levels, Box::new(PlainValues(io::Cursor::new(bytes))), 14);
         let counts: Vec<u32> =
             std::iter::from_fn(|| parts.next_page().unwrap()).map(|page| page.num_values()).collect();
-        assert_eq!(counts, [4, 1]);
+        assert_eq!(counts, [3, 2]);
+        assert!(parts.is_done());
     }
 
     #[test]

@@ -37,6 +37,9 @@ impl TextEncoder {
 
     /// The bytes of one more batch.
     pub(super) fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+        if batch.num_rows() == 0 {
+            return Ok(vec![]);
+        }
         let batch = text_batch(batch, &self.schema, self.form)?;
         let first = std::mem::replace(&mut self.is_first, false);
         match self.kind {

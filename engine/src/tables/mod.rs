@@ -1,7 +1,9 @@
 //! Tables by file name: `FROM 'data/*.parquet'`.
 
+mod bounded;
 mod format;
 mod location;
+mod stream;
 
 use std::sync::{Arc, Weak};
 
@@ -15,6 +17,7 @@ use futures::TryStreamExt;
 use object_store::ObjectMeta;
 use parking_lot::RwLock;
 
+use bounded::BoundedTable;
 use format::FileKind;
 use location::TableLocation;
 
@@ -54,7 +57,7 @@ impl FileTables {
             .await
             .map_err(|e| e.context(format!("reading the schema of {name}")))?;
         let statistics = state.runtime_env().cache_manager.get_file_statistic_cache();
-        Ok(Arc::new(ListingTable::try_new(config)?.with_cache(statistics)))
+        Ok(Arc::new(BoundedTable::new(ListingTable::try_new(config)?.with_cache(statistics))))
     }
 }
 

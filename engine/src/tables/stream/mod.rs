@@ -1,0 +1,19 @@
+//! Reading Parquet row groups that are too large to hold in memory.
+//!
+//! DataFusion reads the column chunks of a whole row group before it decodes the first row, and a page is decompressed as
+//! one piece. Writers check a page's size once in 1,024 values, so a row group of a thousand images is often one page of a
+//! gigabyte, or one dictionary page of a gigabyte: compressed, decompressed and copied, it takes three. Here a chunk is read
+//! in blocks, decompressed as a stream, and handed to the Parquet decoder in pages of a few megabytes that are cut on the
+//! way ([`pages`]).
+
+mod block;
+mod codec;
+mod header;
+mod levels;
+mod opener;
+mod pages;
+mod rows;
+mod source;
+
+pub(super) use codec::can_stream;
+pub(super) use source::StreamedParquet;

@@ -1,0 +1,135 @@
+//! A Parquet file source whose files are read as streams.
+
+use std::fmt::{self, Formatter};
+use std::sync::Arc;
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::Result;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr_adapter::DefaultPhysicalExprAdapterFactory;
+use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
+use object_store::ObjectStore;
+
+use super::opener::StreamOpener;
+
+/// DataFusion's Parquet source with another way to read the files.
+///
+/// Planning is left to the source inside: what it takes of projections and predicates is what the opener works with.
+/// Predicates choose row groups here; they are not applied to rows, and the plan keeps its filter.
+#[derive(Clone)]
+pub(in crate::tables) struct StreamedParquet {
+    inner: Arc<dyn FileSource>,
+    metadata_cache: Arc<FileMetadataCache>,
+    batch_size: usize,
+}
+
+impl StreamedParquet {
+    pub(in crate::tables) fn new(
+        inner: Arc<dyn FileSource>,
+        metadata_cache: Arc<FileMetadataCache>,
+        batch_size: usize,
+    ) -> Self {
+        Self { inner, metadata_cache, batch_size }
+    }
+
+    fn with_inner(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
+        Arc::new(Self { inner, ..self.clone() })
+    }
+}
+
+impl FileSource for StreamedParquet {
+    fn create_file_opener(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        let table_schema = self.inner.table_schema().clone();
+        let projection = match self.inner.projection() {
+            Some(projection) => projection.clone(),
+            None => {
+                let schema = table_schema.table_schema();
+                let all: Vec<usize> = (0..schema.fields().len()).collect();
+                ProjectionExprs::from_indices(&all, schema)
+            }
+        };
+        let adapters = config.expr_adapter_factory.clone();
+        Ok(Arc::new(StreamOpener {
+            store,
+            metadata_cache: Arc::clone(&self.metadata_cache),
+            adapters: adapters.unwrap_or_else(|| Arc::new(DefaultPhysicalExprAdapterFactory)),
+            table_schema,
+            projection,
+            predicate: self.inner.filter(),
+            batch_size: self.batch_size,
+            partition,
+            metrics: self.inner.metrics().clone(),
+        }))
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        self.inner.table_schema()
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        Arc::new(Self { batch_size, ..self.clone() })
+    }
+
+    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        self.inner.filter()
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        self.inner.projection()
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        self.inner.metrics()
+    }
+
+    fn file_type(&self) -> &str {
+        self.inner.file_type()
+    }
+
+    fn fmt_extra(&self, t: DisplayFormatType, f: &mut Formatter<'_>) -> fmt::Result {
+        self.inner.fmt_extra(t, f)?;
+        match t {
+            DisplayFormatType::TreeRender => writeln!(f, "streamed=true, batch_size={}", self.batch_size),
+            _ => write!(f, ", streamed=true, batch_size={}", self.batch_size),
+        }
+    }
+
+    fn supports_repartitioning(&self) -> bool {
+        self.inner.supports_repartitioning()
+    }
+
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        // The predicate is for choosing row groups only, whatever the session says.
+        let mut config = config.clone();
+        config.execution.parquet.pushdown_filters = false;
+        let mut pushed = self.inner.try_pushdown_filters(filters, &config)?;
+        pushed.updated_node = pushed.updated_node.map(|inner| self.with_inner(inner));
+        Ok(pushed)
+    }
+
+    fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
+        Ok(self.inner.try_pushdown_projection(projection)?.map(|inner| self.with_inner(inner)))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.inner.apply_expressions(f)
+    }
+}

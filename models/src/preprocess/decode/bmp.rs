@@ -227,13 +227,13 @@ fn expand_runs(bytes: &[u8], header: &Header) -> Result<Vec<u8>, ImageError> {
                     indices.extend_from_slice(data);
                 }
                 x += literal;
-                if cursor.position() % 2 != 0 {
+                if !cursor.position().is_multiple_of(2) {
                     cursor.u8();
                 }
             }
             (run, _) => {
                 let run = run.min(width.saturating_sub(x));
-                let pair = if four_bits { [value as u8 >> 4, value as u8 & 15] } else { [value as u8; 2] };
+                let pair = if four_bits { [value >> 4, value & 15] } else { [value; 2] };
                 indices.extend(pair.iter().cycle().take(run));
                 x += run;
             }

@@ -171,7 +171,7 @@ unsafe fn load_weights(weights: *const i16) -> __m256i {
 /// Computes one row of `out.len()` bytes, a multiple of 16, from a window's rows.
 #[target_feature(enable = "avx2")]
 fn vertical_row(rows: &[u8], row_bytes: usize, halves: &Halves, window: &Window, out: &mut [u8]) {
-    assert!(out.len() <= row_bytes && out.len() % 16 == 0 && rows.len() >= window.len * row_bytes);
+    assert!(out.len() <= row_bytes && out.len().is_multiple_of(16) && rows.len() >= window.len * row_bytes);
     let pairs = window.len.div_ceil(2);
     let taps = window.offset..window.offset + pairs * 2;
     let (window_high, window_low) = (&halves.high[taps.clone()], &halves.low[taps]);

@@ -13,7 +13,7 @@ use crate::session::{Session, SessionSettings};
 pub(super) fn run(command: &ModelCommand) -> Result<Ending, EngineError> {
     match command {
         ModelCommand::Inspect { location, json } => {
-            let inspection = inspect(&Location::parse(&resolve(location)?))?;
+            let inspection = inspect(&Location::parse(&resolve(location)?)?)?;
             let text = if *json {
                 serde_json::to_string_pretty(&inspection).map_err(|e| EngineError::Print(e.into()))?
             } else {

@@ -8,7 +8,7 @@ use hyper_util::server::conn::auto::Builder;
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 
-use crate::support::{SMALL_ROWS, Tamis, root, small};
+use crate::support::{SMALL_ROWS, Tamis, assert_close, root, small};
 
 /// Serves the folders of `root` as buckets, until the process ends.
 fn serve(root: &Path) -> SocketAddr {
@@ -54,9 +54,9 @@ fn a_corpus_in_s3_is_scored_and_the_result_written_there() {
     let n = run(["--format", "ndjson"], "SELECT count(*) AS n FROM 's3://corpora/small/*.parquet'").rows();
     assert_eq!(n[0]["n"], 2 * SMALL_ROWS);
 
-    let query = "SELECT uid, unifilter(image, text) AS q WHERE width > 200 ORDER BY uid, q";
+    let query = "SELECT uid, unifilter(image, text) AS q WHERE width > 200 ORDER BY uid";
     let remote = run(["--corpus", "s3://corpora/small/a.parquet"], query).rows();
-    assert_eq!(remote, Tamis::sql(["--corpus", &small().parquet()], query).rows());
+    assert_close(&remote, &Tamis::sql(["--corpus", &small().parquet()], query).rows(), query);
 
     let written = run(["-o", "s3://corpora/kept.parquet"], "SELECT uid FROM 's3://corpora/small/'").run();
     assert_eq!(written.code, Some(0), "{}", written.stderr);
@@ -89,5 +89,6 @@ fn a_model_comes_from_s3() {
     let address = serve(disk.path());
     let query = format!("SELECT uid, unifilter(image, text) AS q FROM '{}' ORDER BY uid LIMIT 4", small().parquet());
     let run = with_store(Tamis::sql(["--model", "unifilter=s3://models/tiny"], &query), address);
-    assert_eq!(run.env("XDG_CACHE_HOME", cache.path()).rows(), Tamis::sql([], &query).rows());
+    let rows = run.env("XDG_CACHE_HOME", cache.path()).rows();
+    assert_close(&rows, &Tamis::sql([], &query).rows(), &query);
 }

@@ -1,6 +1,6 @@
 //! A row is scored once, and only if the cheap predicates keep it.
 
-use crate::support::{CAPTIONS, Tamis, counter, small};
+use crate::support::{CAPTIONS, Tamis, assert_close, counter, small};
 
 fn kept(file: &str) -> u64 {
     let rows = Tamis::sql([], &format!("SELECT count(*) AS n FROM '{file}' WHERE width > 200")).rows();
@@ -48,7 +48,7 @@ fn the_model_is_called_once_for_each_row_that_the_cheap_predicate_keeps() {
     let naive = Tamis::sql(["--set", "tamis.planner.enabled=false"], &queries[0].1).rows();
     assert!(!naive.is_empty(), "no row to compare");
     for (before, query) in &queries {
-        assert_eq!(Tamis::sql([], &format!("{before}{query}")).rows(), naive, "{query}");
+        assert_close(&Tamis::sql([], &format!("{before}{query}")).rows(), &naive, query);
         let explained = Tamis::sql([], &format!("{before}EXPLAIN ANALYZE {query}")).rows();
         assert_eq!(counter(&explained, "rows_scored"), (n, 1), "{query}");
         assert_eq!(counter(&explained, "model_calls"), (n, 1), "{query}");

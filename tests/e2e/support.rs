@@ -118,7 +118,7 @@ impl Small {
             let target = small.path(&format!("small.{extension}"));
             let query = format!(
                 "SELECT {columns} FROM '{CAPTIONS}' WHERE note IS NULL AND image IS NOT NULL AND text IS NOT NULL \
-                 ORDER BY octet_length(image), uid LIMIT {SMALL_ROWS}"
+                 ORDER BY uid LIMIT {SMALL_ROWS}"
             );
             let output = Tamis::sql(["-o", &target], &query).run();
             assert_eq!(output.code, Some(0), "{}", output.stderr);
@@ -132,6 +132,21 @@ impl Small {
 
     pub(crate) fn parquet(&self) -> String {
         self.path("small.parquet")
+    }
+}
+
+/// Compares rows: numbers may differ by what batching may do to a score.
+pub(crate) fn assert_close(found: &[BTreeMap<String, Value>], expected: &[BTreeMap<String, Value>], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}: rows");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.keys().eq(expected.keys()), "{what}: columns of {found:?}, expected {expected:?}");
+        for (a, b) in found.values().zip(expected.values()) {
+            let same = match (a.as_f64(), b.as_f64()) {
+                (Some(a), Some(b)) => (a - b).abs() <= 1e-5,
+                _ => a == b,
+            };
+            assert!(same, "{what}: {found:?}, expected {expected:?}");
+        }
     }
 }
 

@@ -39,7 +39,9 @@ pub(super) fn fetch(url: &Url) -> Result<PathBuf, LoadError> {
         let work = scope.spawn(|| {
             let runtime = runtime().map_err(|e| fail("starting a runtime", e.into()))?;
             runtime.block_on(async {
-                let options = std::env::vars().map(|(k, v)| (k.to_ascii_lowercase(), v));
+                // A URL that says http means it; the store would refuse it otherwise.
+                let plain = (url.scheme() == "http").then(|| ("allow_http".to_string(), "true".to_string()));
+                let options = std::env::vars().map(|(k, v)| (k.to_ascii_lowercase(), v)).chain(plain);
                 let (store, base) = parse_url_opts(url, options).map_err(|e| fail("opening the store", e.into()))?;
                 let folder = cache_folder(url).ok_or_else(|| {
                     fail("finding a cache folder", "neither XDG_CACHE_HOME nor a home directory is known".into())

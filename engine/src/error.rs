@@ -7,6 +7,8 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+use crate::statements;
+
 /// A place in the SQL text, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -29,6 +31,15 @@ pub enum EngineError {
     /// A query could not be parsed, planned or run.
     #[error("{}", query_message(.0))]
     Query(#[source] Box<DataFusionError>),
+    /// An error whose place in the SQL text was found afterwards.
+    #[error("{place}: {source}")]
+    At {
+        /// Where the statement is wrong.
+        place: Place,
+        /// What is wrong.
+        #[source]
+        source: Box<EngineError>,
+    },
     /// A session option was refused.
     #[error("option {key}={value}: {}", describe(.source).1)]
     Option {
@@ -111,6 +122,16 @@ impl EngineError {
     /// Whether the command line is at fault, not the query.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Option { .. } | Self::OutputFormat { .. })
+    }
+
+    /// Adds the place in `sql` to a planning error that came without one.
+    pub fn locate(self, sql: &str) -> Self {
+        let Self::Query(source) = &self else { return self };
+        let (None, message) = describe(source) else { return self };
+        match statements::locate(sql, &message) {
+            Some(place) => Self::At { place, source: Box::new(self) },
+            None => self,
+        }
     }
 
     /// Whether the reader of our output has gone (`| head`), which is no failure.
@@ -253,6 +274,11 @@ fn one_line(message: &str) -> String {
     for prefix in PREFIXES {
         text = text.replace(prefix, "");
     }
+    // A function that checks its arguments itself says what is wrong; what DataFusion adds says less.
+    if let Some((_, reason)) = text.split_once("user-defined coercion failed with: ") {
+        text = reason.split(". No function matches").next().unwrap_or(reason).to_string();
+    }
+    text = text.replace("'datafusion.public.", "'");
     text.trim_end_matches(['.', ' ']).to_string()
 }
 
@@ -281,6 +307,8 @@ mod tests {
     #[test]
     fn a_message_is_one_line() {
         assert_eq!(one_line("Error during planning: a\n\tb.\n"), "a b");
+        let coercion = "Function 'f' user-defined coercion failed with: f: argument 2 is Int64. No function matches 'f(Int64)'. ...";
+        assert_eq!(one_line(coercion), "f: argument 2 is Int64");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Select, SelectItem, SetExpr, Spanned,
     Statement as SqlStatement, TableFactor, TableWithJoins, Visit, Visitor,
 };
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::{EngineError, Place};
 
@@ -18,6 +20,30 @@ pub const CORPUS: &str = "corpus";
 /// Parses statements separated by semicolons.
 pub fn parse(sql: &str) -> Result<VecDeque<Statement>, EngineError> {
     Ok(DFParser::parse_sql(sql)?)
+}
+
+/// Where the thing stands that a planning error speaks of, if the text holds it once: a function that is called, or
+/// what stands in single quotes (a file, a model).
+pub(crate) fn locate(sql: &str, message: &str) -> Option<Place> {
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().ok()?;
+    let tokens: Vec<_> = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    let mut found = tokens.iter().enumerate().filter(|(index, token)| match &token.token {
+        Token::Word(word) => {
+            let is_call = tokens.get(index + 1).is_some_and(|next| next.token == Token::LParen);
+            is_call && speaks_of_function(message, &word.value.to_lowercase())
+        }
+        Token::SingleQuotedString(text) => text.len() > 1 && message.contains(text.as_str()),
+        _ => false,
+    });
+    let (_, only) = found.next()?;
+    let start = only.span.start;
+    found.next().is_none().then_some(Place { line: start.line, column: start.column })
+}
+
+fn speaks_of_function(message: &str, name: &str) -> bool {
+    message.starts_with(&format!("{name}:"))
+        || message.contains(&format!("'{name}'"))
+        || message.contains(&format!("'{name}("))
 }
 
 /// Gives each SELECT that names columns but no table the corpus as its table.
@@ -194,6 +220,16 @@ mod tests {
         read_from_corpus(&mut statements[0], false).unwrap();
         let error = read_from_corpus(&mut statements[1], false).unwrap_err().to_string();
         assert!(error.starts_with("line 2, column 3: ") && error.contains("--corpus"), "{error}");
+    }
+
+    #[test]
+    fn what_an_error_speaks_of_is_found_if_it_stands_there_once() {
+        let sql = "SELECT 1,\n  unifilter(image, 3) FROM 'a.csv' WHERE width > 3";
+        let at = |message: &str| locate(sql, message).map(|place| (place.line, place.column));
+        assert_eq!(at("unifilter: argument 2 (text) is Int64"), Some((2, 3)));
+        assert_eq!(at("no such file or folder: a.csv"), Some((2, 28)));
+        assert_eq!(at("width is wrong"), None);
+        assert_eq!(locate("SELECT f(1), f('x')", "f: argument 1 is wrong"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod prompt;
 mod run;
 mod sql;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,7 +28,7 @@ enum Ending {
 /// Parses the command line and runs it. Exit status: 0, 1 (the query failed), 2 (bad usage), 130 (interrupted).
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    log_to_stderr();
     let result = match cli.command {
         Command::Sql(args) => sql::run(*args),
         Command::Model(command) => model::run(&command),
@@ -41,6 +42,22 @@ pub fn main() -> ExitCode {
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
+}
+
+/// Warnings read like the error line; `RUST_LOG` asks for more.
+fn log_to_stderr() {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
+        .format(|stderr, record| {
+            let level = match record.level() {
+                log::Level::Error => "error",
+                log::Level::Warn => "warning",
+                log::Level::Info => "info",
+                log::Level::Debug => "debug",
+                log::Level::Trace => "trace",
+            };
+            writeln!(stderr, "{level}: {}", record.args())
+        })
+        .init();
 }
 
 /// Runs a command's async part on a runtime of its own. Threads that still compute when it ends do not hold up the exit.

@@ -37,6 +37,9 @@ impl Progress {
                 let total = rows_to_scan(plan.as_ref());
                 loop {
                     tokio::time::sleep(TICK).await;
+                    if bar.is_finished() {
+                        return;
+                    }
                     draw(&bar, &Counts::of(plan.as_ref()), total, started.elapsed());
                 }
             }
@@ -62,8 +65,12 @@ impl Drop for Progress {
 fn draw(bar: &ProgressBar, counts: &Counts, total: Option<u64>, elapsed: Duration) {
     let seconds = elapsed.as_secs_f64().max(1e-3);
     let (what, rows) = if counts.has_model { ("scored", counts.scored) } else { ("read", counts.scanned) };
-    let mut message =
-        format!("{} rows {what}, {:.0} rows/s, {}", HumanCount(rows), rows as f64 / seconds, HumanDuration(elapsed));
+    let mut message = format!(
+        "{} rows {what}, {} rows/s, {}",
+        HumanCount(rows),
+        HumanCount((rows as f64 / seconds) as u64),
+        HumanDuration(elapsed)
+    );
     if counts.failed > 0 {
         message += &format!(", {} failed", HumanCount(counts.failed));
     }

@@ -41,7 +41,7 @@ impl Runner {
         let mut rows = 0;
         for statement in parsed {
             let output = output.filter(|_| gives_rows(&statement));
-            rows = self.run_one(statement, output).await?;
+            rows = self.run_one(statement, output).await.map_err(|error| error.locate(sql))?;
         }
         Ok(rows)
     }

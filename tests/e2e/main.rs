@@ -1,5 +1,7 @@
 //! End-to-end tests: the `tamis` command on real files, a real object-store server, real checkpoints.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod bad_input;
 mod command;
 mod models;

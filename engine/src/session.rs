@@ -13,6 +13,7 @@ use datafusion::sql::parser::Statement;
 use tamis_udfs::options::TamisOptions;
 
 use crate::error::EngineError;
+use crate::known_scores::{self, TamisScores};
 use crate::statements::{self, CORPUS};
 use crate::stores::EnvironmentStores;
 use crate::tables::FileTables;
@@ -63,6 +64,7 @@ impl Session {
     /// Plans one statement; statements that define or set something take effect at once.
     pub async fn plan(&self, mut statement: Statement) -> Result<DataFrame, EngineError> {
         statements::read_from_corpus(&mut statement, self.has_corpus)?;
+        statements::take_samples(&mut statement)?;
         let plan = self.context.state().statement_to_plan(statement).await?;
         Ok(self.context.execute_logical_plan(plan).await?)
     }
@@ -85,6 +87,9 @@ fn base_config() -> SessionConfig {
     // Views save copies of short strings; images are long, and a plan that travels has no view types.
     options.execution.parquet.schema_force_view_types = false;
     options.sql_parser.map_string_types_to_utf8view = false;
+    // Images are read only for the rows that cheap predicates keep.
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
     config
 }
 
@@ -105,6 +110,7 @@ fn build(config: SessionConfig) -> Result<SessionContext, EngineError> {
     for function in tamis_udfs::functions::all() {
         context.register_udf(function.as_ref().clone());
     }
+    context.register_udtf(known_scores::NAME, Arc::new(TamisScores));
     Ok(context)
 }
 

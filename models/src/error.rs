@@ -109,6 +109,9 @@ pub enum LoadError {
         /// Why it cannot be used.
         reason: String,
     },
+    /// The checkpoint is another one than when it was looked at.
+    #[error("the model's files have changed since the query began; run it again")]
+    Changed,
     /// candle refused an operation while the model was being built.
     #[error("building the model from {}: {source}", path.display())]
     Candle {

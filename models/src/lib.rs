@@ -4,11 +4,15 @@
 //! pixels and token ids out) and *scores* a batch of prepared samples on a device.
 
 pub mod checkpoint;
+mod device;
 mod error;
+mod prepared;
 pub mod preprocess;
 mod scorer;
 pub mod text;
 pub mod unifilter;
 
+pub use checkpoint::fingerprint;
 pub use error::{LoadError, ModelError, SampleError};
-pub use scorer::{DeviceChoice, DtypeChoice, Limits, ParseChoiceError, Prepared, Sample, Scorer, load};
+pub use prepared::{Prepared, PreparedImage};
+pub use scorer::{DeviceChoice, DtypeChoice, Limits, ParseChoiceError, Sample, Scored, Scorer, flops, load};

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::checkpoint::Location;
-use crate::{LoadError, ModelError, SampleError};
+use crate::{LoadError, ModelError, Prepared, SampleError};
 
 /// One row's content, borrowed from where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,32 +46,12 @@ impl Default for Limits {
     }
 }
 
-/// A sample that is ready for a device: resized pixels and token ids.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prepared {
-    /// Resized images, uint8, HWC, RGB, in the order of their image tokens.
-    pub images: Vec<Vec<u8>>,
-    /// Token ids; `None` stands for an image.
-    pub ids: Vec<Option<u32>>,
-    /// Positions of the language model's sequence: text ids plus image tokens (144 an image).
-    pub positions: usize,
-}
-
-impl Prepared {
-    /// Bytes of memory that this sample holds.
-    pub fn size_bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.images.iter().map(|i| i.capacity() + size_of::<Vec<u8>>()).sum::<usize>()
-            + self.ids.capacity() * size_of::<Option<u32>>()
-    }
-}
-
 /// A model that gives one score a sample.
 ///
 /// `prepare` runs on any number of CPU threads at once; `score` is called by the one thread that owns the device.
 pub trait Scorer: Send + Sync + Debug {
-    /// Identifies the arithmetic: weights, configuration, tokenizer, preprocessing version and dtype, as hexadecimal
-    /// digits. The first call reads the checkpoint's files.
+    /// Identifies the arithmetic: weights, configuration, tokenizer, preprocessing version, dtype and class of device,
+    /// as hexadecimal digits. The first call may read the checkpoint's files.
     fn fingerprint(&self) -> Result<&str, LoadError>;
 
     /// Decodes, resizes and tokenises one sample.
@@ -79,7 +59,16 @@ pub trait Scorer: Send + Sync + Debug {
 
     /// Scores prepared samples in one forward pass; one score a sample, in order. Batching does not change a score
     /// beyond 1e-5 (f32).
-    fn score(&self, batch: &[Prepared]) -> Result<Vec<f32>, ModelError>;
+    fn score(&self, batch: &[Prepared]) -> Result<Scored, ModelError>;
+}
+
+/// What a forward pass gave.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scored {
+    /// One score a sample, in order.
+    pub scores: Vec<f32>,
+    /// Images that went through the vision tower: those whose embeddings were not at hand.
+    pub images_encoded: usize,
 }
 
 /// Where a model runs.
@@ -113,6 +102,12 @@ pub enum DtypeChoice {
 /// Blocks: call it off the async runtime.
 pub fn load(location: &Location, device: DeviceChoice, dtype: DtypeChoice) -> Result<Arc<dyn Scorer>, LoadError> {
     Ok(Arc::new(crate::unifilter::UniFilter::load(location, device, dtype)?))
+}
+
+/// Floating-point operations of scoring one image with a caption of `text_tokens` ids, by the model's configuration.
+/// Loads no weights and fetches nothing; `None` if the model lies elsewhere or its configuration cannot be read.
+pub fn flops(location: &Location, text_tokens: usize) -> Option<f64> {
+    crate::unifilter::flops(location, text_tokens).ok().flatten()
 }
 
 /// A choice that could not be parsed: what was given and what is understood.

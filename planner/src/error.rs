@@ -25,6 +25,18 @@ pub enum PlannerError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A fetch node's addresses or input do not fit together.
+    #[error("building or running a fetch of rows by address: {reason}")]
+    InvalidFetch {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file gave fewer rows than were asked for.
+    #[error("fetching rows of {file}: some are gone; the file was changed while the query ran, run the query again")]
+    RowsMissing {
+        /// The file.
+        file: String,
+    },
     /// A row could not be scored, and the session asks for failure in that case.
     #[error("scoring with {family}: {reason}; set tamis.scoring.on_error = 'null' to get NULL for such rows")]
     RowFailed {

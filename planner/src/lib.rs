@@ -2,7 +2,8 @@
 //!
 //! SQL names a model call several times for one row (in SELECT, in WHERE, in ORDER BY) and calls it on rows that a
 //! cheaper predicate would have dropped. [`ExtractModelCalls`] turns each distinct call into one [`ScoreNode`], which
-//! is planned as one [`ScoreExec`]: a score is computed once for a row, after the cheap predicates.
+//! is planned as one [`ScoreExec`]: a score is computed once for a row, after the cheap predicates. [`FetchLate`] keeps
+//! heavy columns out of sorts of which few rows are kept: a [`FetchNode`] reads them for the winners.
 //!
 //! ```
 //! use datafusion::execution::SessionStateBuilder;
@@ -14,12 +15,20 @@
 //! ```
 
 mod error;
+mod fetch_exec;
+mod fetch_node;
+mod fetch_planner;
+mod fetch_stream;
+mod model_call;
+mod row_source;
 mod rules;
+mod score_columns;
 mod score_exec;
 mod score_metrics;
 mod score_node;
 mod score_planner;
 mod score_stream;
+mod sieve;
 
 use std::sync::Arc;
 
@@ -28,24 +37,32 @@ use datafusion::execution::context::QueryPlanner;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 
 pub use error::PlannerError;
-pub use rules::{DropUnusedScores, ExtractModelCalls};
-pub use score_exec::ScoreExec;
+pub use fetch_exec::FetchExec;
+pub use fetch_node::{FetchNode, FetchedColumn};
+pub use fetch_planner::FetchPlanner;
+pub use model_call::ModelCall;
+pub use row_source::{RowSource, RowTable};
+pub use rules::{DeferScores, DropConsumedColumns, DropUnusedScores, ExtractModelCalls, FetchLate, StopWhenEnough};
+pub use score_columns::ScoreColumns;
+pub use score_exec::{ScoreExec, ScoreSettings};
 pub use score_metrics::IntegerCount;
 pub use score_node::ScoreNode;
 pub use score_planner::{ScorePlanner, ScoreQueryPlanner};
+pub use sieve::Sieve;
 
-/// The optimizer rules of a session: `default` with ours in their places, the extraction first and the removal of
-/// what is unused last. Each rule says why there.
+/// The optimizer rules of a session: `default` with ours in their places. First calls become nodes, which move behind
+/// what leaves out rows; last, when DataFusion's rules have done theirs, what is unused goes and what is large and can wait
+/// is fetched late. Each rule says why there.
 pub fn optimizer_rules(
     default: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
 ) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(ExtractModelCalls)];
-    rules.extend(default);
-    rules.push(Arc::new(DropUnusedScores));
-    rules
+    let first: [Arc<dyn OptimizerRule + Send + Sync>; 2] = [Arc::new(ExtractModelCalls), Arc::new(DeferScores)];
+    let last: [Arc<dyn OptimizerRule + Send + Sync>; 4] =
+        [Arc::new(DropUnusedScores), Arc::new(StopWhenEnough), Arc::new(DropConsumedColumns), Arc::new(FetchLate)];
+    first.into_iter().chain(default).chain(last).collect()
 }
 
-/// The query planner of a session: DataFusion's, which also knows [`ScoreNode`].
+/// The query planner of a session: DataFusion's, which also knows [`ScoreNode`] and [`FetchNode`].
 pub fn query_planner() -> Arc<dyn QueryPlanner + Send + Sync> {
     Arc::new(ScoreQueryPlanner)
 }

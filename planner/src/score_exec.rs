@@ -12,16 +12,19 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::projection::ProjectionMapping;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalExprRef};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
-use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
+use datafusion::physical_plan::filter_pushdown::{ChildFilterDescription, FilterDescription, FilterPushdownPhase};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, apply_expression_roots,
 };
+use tamis_udfs::runtime::QueryScores;
 
 use crate::PlannerError;
-use crate::score_node::score_fields;
-use crate::score_stream::score_stream;
+use crate::model_call::ModelCall;
+use crate::score_columns::ScoreColumns;
+use crate::score_stream::{Demand, score_stream};
+use crate::sieve::Sieve;
 
 /// Appends a model's score, and on demand the reason why there is none, to every row of its input, in order.
 ///
@@ -30,32 +33,47 @@ use crate::score_stream::score_stream;
 #[derive(Debug)]
 pub struct ScoreExec {
     input: Arc<dyn ExecutionPlan>,
-    family: String,
-    model: Option<String>,
-    args: Vec<PhysicalExprRef>,
-    score: String,
-    error: Option<String>,
+    call: ModelCall<PhysicalExprRef>,
+    when: Option<PhysicalExprRef>,
+    columns: ScoreColumns,
+    /// Where the columns that pass through stand in the input.
+    kept: Vec<usize>,
+    /// How many rows are wanted, and how many of them all partitions have given so far.
+    demand: Option<Arc<Demand>>,
+    /// The scores that this node shares with the query's other ones.
+    scores: Arc<QueryScores>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
+/// What a [`ScoreExec`] does, apart from the plan below it.
+#[derive(Debug, Clone)]
+pub struct ScoreSettings {
+    /// The model call.
+    pub call: ModelCall<PhysicalExprRef>,
+    /// Rows for which this is not true are not scored and get NULL; `None`: all are scored.
+    pub when: Option<PhysicalExprRef>,
+    /// The columns to add.
+    pub columns: ScoreColumns,
+    /// Where the columns that pass through stand in the input.
+    pub kept: Vec<usize>,
+    /// How many rows are wanted, by a predicate over the output.
+    pub sieve: Option<Sieve<PhysicalExprRef>>,
+}
+
 impl ScoreExec {
-    /// A plan that scores the rows of `input` with a model of `family` (`model`: its name, else the session's default)
-    /// over `args`, into a Float32 column `score` and, if wanted, a Utf8 column `error`.
-    pub fn try_new(
-        input: Arc<dyn ExecutionPlan>,
-        family: impl Into<String>,
-        model: Option<String>,
-        args: Vec<PhysicalExprRef>,
-        score: impl Into<String>,
-        error: Option<String>,
-    ) -> Result<Self> {
-        let (family, score) = (family.into(), score.into());
-        if args.is_empty() {
-            return Err(PlannerError::InvalidNode { family, reason: "it has no arguments".into() }.into());
+    /// A plan that scores the rows of `input`. Plans of one query that are given the same `scores` score rows of equal
+    /// content once.
+    pub fn try_new(input: Arc<dyn ExecutionPlan>, settings: ScoreSettings, scores: Arc<QueryScores>) -> Result<Self> {
+        let ScoreSettings { call, when, columns, kept, sieve } = settings;
+        if call.args.is_empty() {
+            return Err(PlannerError::InvalidNode { family: call.family, reason: "it has no arguments".into() }.into());
         }
-        let properties = properties(&input, &score, error.as_deref())?;
-        Ok(Self { input, family, model, args, score, error, properties, metrics: ExecutionPlanMetricsSet::new() })
+        let properties = properties(&input, &kept, &columns)?;
+        let demand =
+            sieve.map(|sieve| Arc::new(Demand::new(sieve, properties.output_partitioning().partition_count())));
+        let metrics = ExecutionPlanMetricsSet::new();
+        Ok(Self { input, call, when, columns, kept, demand, scores, properties, metrics })
     }
 
     /// The plan whose rows are scored.
@@ -63,65 +81,92 @@ impl ScoreExec {
         &self.input
     }
 
-    /// The model family, such as `unifilter`.
-    pub fn family(&self) -> &str {
-        &self.family
+    /// The model call.
+    pub fn call(&self) -> &ModelCall<PhysicalExprRef> {
+        &self.call
     }
 
-    /// The model's name; `None` for the session's default.
-    pub fn model(&self) -> Option<&str> {
-        self.model.as_deref()
+    /// Which rows are scored; `None`: all.
+    pub fn when(&self) -> Option<&PhysicalExprRef> {
+        self.when.as_ref()
     }
 
-    /// The image and text arguments.
-    pub fn args(&self) -> &[PhysicalExprRef] {
-        &self.args
+    /// The columns that the plan adds.
+    pub fn columns(&self) -> &ScoreColumns {
+        &self.columns
     }
 
-    /// The name of the score column.
-    pub fn score(&self) -> &str {
-        &self.score
+    /// Where the columns that pass through stand in the input.
+    pub fn kept(&self) -> &[usize] {
+        &self.kept
     }
 
-    /// The name of the error column, if there is one.
-    pub fn error(&self) -> Option<&str> {
-        self.error.as_deref()
+    /// How many rows are wanted.
+    pub fn sieve(&self) -> Option<&Sieve<PhysicalExprRef>> {
+        self.demand.as_ref().map(|demand| demand.sieve())
+    }
+
+    pub(crate) fn demand(&self) -> Option<&Arc<Demand>> {
+        self.demand.as_ref()
+    }
+
+    pub(crate) fn scores(&self) -> &Arc<QueryScores> {
+        &self.scores
     }
 
     pub(crate) fn metrics_set(&self) -> &ExecutionPlanMetricsSet {
         &self.metrics
     }
+
+    fn settings(&self) -> ScoreSettings {
+        ScoreSettings {
+            call: self.call.clone(),
+            when: self.when.clone(),
+            columns: self.columns.clone(),
+            kept: self.kept.clone(),
+            sieve: self.sieve().cloned(),
+        }
+    }
 }
 
-/// The input's order, partitioning and boundedness hold for the output, whose first columns are the input's.
-fn properties(input: &Arc<dyn ExecutionPlan>, score: &str, error: Option<&str>) -> Result<Arc<PlanProperties>> {
+/// The input's order, partitioning and boundedness hold for the output; its first columns are those kept of the input.
+fn properties(input: &Arc<dyn ExecutionPlan>, kept: &[usize], columns: &ScoreColumns) -> Result<Arc<PlanProperties>> {
     let from = input.schema();
-    let fields: Vec<_> = from.fields().iter().cloned().chain(score_fields(score, error)).collect();
+    let fields: Vec<_> = from.project(kept)?.fields().iter().cloned().chain(columns.fields()).collect();
     let schema = Arc::new(Schema::new_with_metadata(fields, from.metadata().clone()));
-    let indices: Vec<_> = (0..from.fields().len()).collect();
-    let kept = ProjectionMapping::from_indices(&indices, &from)?;
-    let equivalences = input.equivalence_properties().project(&kept, schema);
-    let partitioning = input.output_partitioning().clone();
+    let mapping = ProjectionMapping::from_indices(kept, &from)?;
+    let equivalences = input.equivalence_properties().project(&mapping, schema);
+    let partitioning = input.output_partitioning().project(&mapping, input.equivalence_properties());
     Ok(Arc::new(PlanProperties::new(equivalences, partitioning, input.pipeline_behavior(), input.boundedness())))
 }
 
 impl DisplayAs for ScoreExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let args = self.args.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match format {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                write!(f, "ScoreExec: {}({args}) AS {}", self.family, self.score)?;
-                if let Some(error) = &self.error {
+                write!(f, "ScoreExec: {} AS {}", self.call, self.columns.score)?;
+                if let Some(error) = &self.columns.error {
                     write!(f, ", error={error}")?;
                 }
-                if let Some(model) = &self.model {
+                if let Some(model) = &self.call.model {
                     write!(f, ", model={model}")?;
+                }
+                if let Some(when) = &self.when {
+                    write!(f, ", when={when}")?;
+                }
+                if let Some(Sieve { predicate, enough }) = self.sieve() {
+                    write!(f, ", enough={enough} where {predicate}")?;
+                }
+                if self.kept.len() < self.input.schema().fields().len() {
+                    let input = self.input.schema();
+                    let names: Vec<_> = self.kept.iter().map(|&index| input.field(index).name().as_str()).collect();
+                    write!(f, ", kept=[{}]", names.join(", "))?;
                 }
                 Ok(())
             }
             DisplayFormatType::TreeRender => {
-                write!(f, "{}({args})", self.family)?;
-                if let Some(model) = &self.model {
+                write!(f, "{}", self.call)?;
+                if let Some(model) = &self.call.model {
                     write!(f, "\nmodel={model}")?;
                 }
                 Ok(())
@@ -139,8 +184,10 @@ impl ExecutionPlan for ScoreExec {
         &self.properties
     }
 
+    /// The order is the input's. But DataFusion moves a sort below a plan that says so by its columns' places, which
+    /// are the input's only if every column passes through: elsewhere the rows would be sorted by another column.
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
+        vec![self.kept.iter().copied().eq(0..self.input.schema().fields().len())]
     }
 
     /// More partitions would not score faster, as they share the device and the threads that prepare samples; a
@@ -157,16 +204,16 @@ impl ExecutionPlan for ScoreExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        apply_expression_roots(&self.args, f)
+        let expressions: Vec<_> = self.call.args.iter().chain(&self.when).cloned().collect();
+        apply_expression_roots(&expressions, f)
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let Ok([input]) = <[_; 1]>::try_from(children) else {
-            let (family, reason) = (self.family.clone(), "it takes exactly one input".into());
+            let (family, reason) = (self.call.family.clone(), "it takes exactly one input".into());
             return Err(PlannerError::InvalidNode { family, reason }.into());
         };
-        let (args, error) = (self.args.clone(), self.error.clone());
-        Ok(Arc::new(Self::try_new(input, &self.family, self.model.clone(), args, &self.score, error)?))
+        Ok(Arc::new(Self::try_new(input, self.settings(), Arc::clone(&self.scores))?))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -185,7 +232,7 @@ impl ExecutionPlan for ScoreExec {
     /// As many rows as the input, its column statistics, and nothing known of the scores.
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
         let Some(input) = inputs.first() else { return Ok(Arc::new(Statistics::new_unknown(&self.schema()))) };
-        let mut statistics = input.as_ref().clone();
+        let mut statistics = input.as_ref().clone().project(Some(&self.kept));
         statistics.column_statistics.resize_with(self.schema().fields().len(), ColumnStatistics::new_unknown);
         statistics.total_byte_size = statistics.total_byte_size.to_inexact();
         Ok(Arc::new(statistics))
@@ -207,12 +254,18 @@ impl ExecutionPlan for ScoreExec {
         parent_filters: Vec<Arc<dyn PhysicalExpr>>,
         _config: &ConfigOptions,
     ) -> Result<FilterDescription> {
-        FilterDescription::from_children(parent_filters, &self.children())
+        // A filter finds its columns by name: two of one name, which a join below may have, could be mistaken.
+        let input = self.input.schema();
+        let is_one = |name: &String| input.fields().iter().filter(|field| field.name() == name).count() == 1;
+        let places = self.kept.iter().enumerate().filter(|(_, index)| is_one(input.field(**index).name()));
+        let places = places.map(|(place, _)| place).collect();
+        let child = ChildFilterDescription::from_child_with_allowed_indices(&parent_filters, places, &self.input)?;
+        Ok(FilterDescription::new().with_child(child))
     }
 }
 
 impl ScoreExec {
-    /// The schema of the output: the input's fields and the new ones.
+    /// The schema of the output: the fields kept of the input and the new ones.
     pub(crate) fn output_schema(&self) -> SchemaRef {
         ExecutionPlan::schema(self)
     }

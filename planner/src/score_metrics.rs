@@ -62,9 +62,16 @@ pub(crate) struct PartitionMetrics {
     model_calls: Shown<Arc<IntegerCount>>,
     rows_scored: Shown<Arc<IntegerCount>>,
     rows_failed: Shown<Arc<IntegerCount>>,
+    cache_hits: Shown<Arc<IntegerCount>>,
+    cache_misses: Shown<Arc<IntegerCount>>,
+    rows_shared: Shown<Arc<IntegerCount>>,
+    images_encoded: Shown<Arc<IntegerCount>>,
+    tokens: Shown<Arc<IntegerCount>>,
+    padding_tokens: Shown<Arc<IntegerCount>>,
     batches: Shown<Arc<IntegerCount>>,
     prepare_time: Shown<Time>,
     forward_time: Shown<Time>,
+    device_idle_time: Shown<Time>,
 }
 
 /// A metric of the plan and how much of the runtime's it already shows.
@@ -99,9 +106,16 @@ impl PartitionMetrics {
             model_calls: count("model_calls"),
             rows_scored: count("rows_scored"),
             rows_failed: count("rows_failed"),
+            cache_hits: count("cache_hits"),
+            cache_misses: count("cache_misses"),
+            rows_shared: count("rows_shared"),
+            images_encoded: count("images_encoded"),
+            tokens: count("tokens"),
+            padding_tokens: count("padding_tokens"),
             batches: count("batches"),
             prepare_time: time("prepare_time"),
             forward_time: time("forward_time"),
+            device_idle_time: time("device_idle_time"),
         }
     }
 
@@ -117,9 +131,16 @@ impl PartitionMetrics {
         self.model_calls.catch_up(&self.runtime.model_calls, add_count);
         self.rows_scored.catch_up(&self.runtime.rows_scored, add_count);
         self.rows_failed.catch_up(&self.runtime.rows_failed, add_count);
+        self.cache_hits.catch_up(&self.runtime.cache_hits, add_count);
+        self.cache_misses.catch_up(&self.runtime.cache_misses, add_count);
+        self.rows_shared.catch_up(&self.runtime.rows_shared, add_count);
+        self.images_encoded.catch_up(&self.runtime.images_encoded, add_count);
+        self.tokens.catch_up(&self.runtime.tokens, add_count);
+        self.padding_tokens.catch_up(&self.runtime.padding_tokens, add_count);
         self.batches.catch_up(&self.runtime.batches, add_count);
         self.prepare_time.catch_up(&self.runtime.prepare_nanos, add_time);
         self.forward_time.catch_up(&self.runtime.forward_nanos, add_time);
+        self.device_idle_time.catch_up(&self.runtime.device_idle_nanos, add_time);
     }
 }
 

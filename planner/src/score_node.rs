@@ -5,55 +5,65 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{DFSchema, DFSchemaRef};
+use datafusion::common::{Column, DFSchema, DFSchemaRef};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 
 use crate::PlannerError;
+use crate::model_call::ModelCall;
+use crate::score_columns::ScoreColumns;
+use crate::sieve::Sieve;
 
 /// Appends a model's score, and on demand the reason why there is none, to every row of its input.
 ///
-/// Input columns pass through unchanged and in order; the new columns stand last and have no qualifier.
+/// Input columns pass through unchanged and in order, all of them or those that are kept; the new columns stand last and
+/// have no qualifier.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ScoreNode {
     input: LogicalPlan,
-    family: String,
-    model: Option<String>,
-    args: Vec<Expr>,
-    score: String,
-    error: Option<String>,
+    call: ModelCall<Expr>,
+    when: Option<Expr>,
+    columns: ScoreColumns,
+    kept: Option<Vec<Column>>,
+    sieve: Option<Sieve<Expr>>,
     schema: DFSchemaRef,
 }
 
 impl ScoreNode {
-    /// A node that scores the rows of `input` with a model of `family` (`model`: its name, else the session's default)
-    /// over `args`, into a Float32 column `score` and, if wanted, a Utf8 column `error`.
-    pub fn try_new(
-        input: LogicalPlan,
-        family: impl Into<String>,
-        model: Option<String>,
-        args: Vec<Expr>,
-        score: impl Into<String>,
-        error: Option<String>,
-    ) -> Result<Self> {
-        let (family, score) = (family.into(), score.into());
-        let invalid = |reason: String| PlannerError::InvalidNode { family: family.clone(), reason };
-        if args.is_empty() {
-            return Err(invalid("it has no arguments".into()).into());
-        }
-        for column in args.iter().flat_map(Expr::column_refs) {
-            if !input.schema().has_column(column) {
-                return Err(invalid(format!("its input has no column {column}")).into());
-            }
-        }
-        for name in [Some(&score), error.as_ref()].into_iter().flatten() {
-            if input.schema().has_column_with_unqualified_name(name) {
-                return Err(invalid(format!("its input already has a column {name}")).into());
-            }
-        }
-        let schema = extended_schema(input.schema(), &score, error.as_deref())?;
-        Ok(Self { input, family, model, args, score, error, schema })
+    /// A node that scores the rows of `input` by `call` into `columns`.
+    pub fn try_new(input: LogicalPlan, call: ModelCall<Expr>, columns: ScoreColumns) -> Result<Self> {
+        Self { input, call, when: None, columns, kept: None, sieve: None, schema: Arc::new(DFSchema::empty()) }
+            .checked()
+    }
+
+    /// The same node, which scores only rows for which `when` is true; the others get NULL for score and error.
+    pub fn with_when(mut self, when: Option<Expr>) -> Result<Self> {
+        self.when = when;
+        self.checked()
+    }
+
+    /// The same node, which passes on `kept` of its input's columns only; `None`: all.
+    pub fn with_kept(mut self, kept: Option<Vec<Column>>) -> Result<Self> {
+        self.kept = kept;
+        self.checked()
+    }
+
+    /// The same node with a hint of how many rows are wanted.
+    pub fn with_sieve(mut self, sieve: Option<Sieve<Expr>>) -> Self {
+        self.sieve = sieve;
+        self
+    }
+
+    /// The same node without its error column.
+    pub fn without_error(mut self) -> Result<Self> {
+        self.columns.error = None;
+        self.checked()
+    }
+
+    /// The same node over another input, whose columns include what the node reads and keeps.
+    pub fn with_input(mut self, input: LogicalPlan) -> Result<Self> {
+        self.input = input;
+        self.checked()
     }
 
     /// The plan whose rows are scored.
@@ -61,34 +71,43 @@ impl ScoreNode {
         &self.input
     }
 
-    /// The model family, such as `unifilter`.
-    pub fn family(&self) -> &str {
-        &self.family
+    /// The model call.
+    pub fn call(&self) -> &ModelCall<Expr> {
+        &self.call
     }
 
-    /// The model's name; `None` for the session's default.
-    pub fn model(&self) -> Option<&str> {
-        self.model.as_deref()
+    /// Which rows are scored; `None`: all.
+    pub fn when(&self) -> Option<&Expr> {
+        self.when.as_ref()
     }
 
-    /// The image and text arguments.
-    pub fn args(&self) -> &[Expr] {
-        &self.args
+    /// The columns that the node adds.
+    pub fn columns(&self) -> &ScoreColumns {
+        &self.columns
     }
 
-    /// The name of the score column.
-    pub fn score(&self) -> &str {
-        &self.score
+    /// The columns of the input that pass through; `None`: all.
+    pub fn kept(&self) -> Option<&[Column]> {
+        self.kept.as_deref()
     }
 
-    /// The name of the error column, if there is one.
-    pub fn error(&self) -> Option<&str> {
-        self.error.as_deref()
+    /// How many rows are wanted.
+    pub fn sieve(&self) -> Option<&Sieve<Expr>> {
+        self.sieve.as_ref()
     }
 
-    /// The same node without its error column.
-    pub fn without_error(self) -> Result<Self> {
-        Self::try_new(self.input, self.family, self.model, self.args, self.score, None)
+    /// Where the input's columns that pass through stand in the input.
+    pub(crate) fn kept_indices(&self) -> Vec<usize> {
+        let schema = self.input.schema();
+        match &self.kept {
+            None => (0..schema.fields().len()).collect(),
+            Some(kept) => kept.iter().filter_map(|column| schema.maybe_index_of_column(column)).collect(),
+        }
+    }
+
+    /// Every column that the node reads of its input, apart from what passes through.
+    pub(crate) fn columns_read(&self) -> impl Iterator<Item = &Column> {
+        self.call.args.iter().chain(&self.when).flat_map(Expr::column_refs)
     }
 
     /// This node as a logical plan.
@@ -103,33 +122,55 @@ impl ScoreNode {
             _ => None,
         }
     }
-}
 
-/// The fields that a score node adds to its input's.
-pub(crate) fn score_fields(score: &str, error: Option<&str>) -> impl Iterator<Item = FieldRef> {
-    let score = Arc::new(Field::new(score, DataType::Float32, true));
-    let error = error.map(|name| Arc::new(Field::new(name, DataType::Utf8, true)));
-    std::iter::once(score).chain(error)
-}
+    /// Checks that the parts fit together and computes the schema.
+    fn checked(mut self) -> Result<Self> {
+        let invalid = |reason: String| PlannerError::InvalidNode { family: self.call.family.clone(), reason };
+        if self.call.args.is_empty() {
+            return Err(invalid("it has no arguments".into()).into());
+        }
+        let input = self.input.schema();
+        for column in self.columns_read() {
+            if !input.has_column(column) {
+                return Err(invalid(format!("its input has no column {column}")).into());
+            }
+        }
+        for name in self.columns.names() {
+            if input.has_column_with_unqualified_name(name) {
+                return Err(invalid(format!("its input already has a column {name}")).into());
+            }
+        }
+        // Columns that the input has lost are kept no longer.
+        if let Some(kept) = &mut self.kept {
+            kept.retain(|column| input.has_column(column));
+        }
+        self.schema = self.extended_schema()?;
+        Ok(self)
+    }
 
-fn extended_schema(input: &DFSchema, score: &str, error: Option<&str>) -> Result<DFSchemaRef> {
-    let fields = input
-        .iter()
-        .map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)))
-        .chain(score_fields(score, error).map(|field| (None, field)))
-        .collect();
-    let schema = DFSchema::new_with_metadata(fields, input.metadata().clone())?
-        .with_functional_dependencies(input.functional_dependencies().clone())?;
-    Ok(Arc::new(schema))
+    fn extended_schema(&self) -> Result<DFSchemaRef> {
+        let (input, indices) = (self.input.schema(), self.kept_indices());
+        let kept = indices.iter().map(|&index| {
+            let (qualifier, field) = input.qualified_field(index);
+            (qualifier.cloned(), Arc::clone(field))
+        });
+        let fields = kept.chain(self.columns.fields().map(|field| (None, field))).collect();
+        let dependencies = match &self.kept {
+            None => input.functional_dependencies().clone(),
+            Some(_) => input.functional_dependencies().project_functional_dependencies(&indices, indices.len()),
+        };
+        let schema = DFSchema::new_with_metadata(fields, input.metadata().clone())?;
+        Ok(Arc::new(schema.with_functional_dependencies(dependencies)?))
+    }
 }
 
 impl PartialOrd for ScoreNode {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        let key = |node: &Self| (node.family.clone(), node.model.clone(), node.score.clone(), node.error.clone());
+        let key = |node: &Self| (node.call.clone(), node.when.clone(), node.columns.clone(), node.kept.clone());
         key(self)
             .partial_cmp(&key(other))
             .filter(|ordering| ordering.is_ne())
-            .or_else(|| self.args.partial_cmp(&other.args).filter(|ordering| ordering.is_ne()))
+            .or_else(|| self.sieve.partial_cmp(&other.sieve).filter(|ordering| ordering.is_ne()))
             .or_else(|| self.input.partial_cmp(&other.input))
             // The schema takes part in equality alone: nodes that differ in it only are not comparable.
             .filter(|ordering| ordering.is_ne() || self == other)
@@ -149,44 +190,57 @@ impl UserDefinedLogicalNodeCore for ScoreNode {
         &self.schema
     }
 
+    /// The arguments, then the condition. The sieve is none of them: it is over the node's output.
     fn expressions(&self) -> Vec<Expr> {
-        self.args.clone()
+        self.call.args.iter().chain(&self.when).cloned().collect()
     }
 
     /// Predicates over input columns may move below the node, so that fewer rows are scored.
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        [Some(&self.score), self.error.as_ref()].into_iter().flatten().cloned().collect()
+        self.columns.names().cloned().collect()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let args = self.args.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        write!(f, "ScoreNode: {}({args}) AS {}", self.family, self.score)?;
-        if let Some(error) = &self.error {
+        write!(f, "ScoreNode: {} AS {}", self.call, self.columns.score)?;
+        if let Some(error) = &self.columns.error {
             write!(f, ", error={error}")?;
         }
-        if let Some(model) = &self.model {
+        if let Some(model) = &self.call.model {
             write!(f, ", model={model}")?;
+        }
+        if let Some(when) = &self.when {
+            write!(f, ", when={when}")?;
+        }
+        if let Some(Sieve { predicate, enough }) = &self.sieve {
+            write!(f, ", enough={enough} where {predicate}")?;
+        }
+        if let Some(kept) = &self.kept {
+            write!(f, ", kept=[{}]", kept.iter().map(Column::flat_name).collect::<Vec<_>>().join(", "))?;
         }
         Ok(())
     }
 
-    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+    fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let invalid =
+            |reason: &str| PlannerError::InvalidNode { family: self.call.family.clone(), reason: reason.into() };
         let (Some(input), true) = (inputs.pop(), inputs.is_empty()) else {
-            let (family, reason) = (self.family.clone(), "it takes exactly one input".into());
-            return Err(PlannerError::InvalidNode { family, reason }.into());
+            return Err(invalid("it takes exactly one input").into());
         };
-        Self::try_new(input, &self.family, self.model.clone(), exprs, &self.score, self.error.clone())
+        if exprs.len() != self.call.args.len() + usize::from(self.when.is_some()) {
+            return Err(invalid("it was given another number of expressions than it has").into());
+        }
+        let when = if self.when.is_some() { exprs.pop() } else { None };
+        Self { input, call: self.call.with_args(exprs), when, ..self.clone() }.checked()
     }
 
-    /// What is read above passes through, and the arguments are read here: the scan reads no other column.
+    /// What is read above passes through, and what the call reads is read here: the scan reads no other column.
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         let schema = self.input.schema();
-        let arguments = self.args.iter().flat_map(Expr::column_refs);
+        let kept = self.kept_indices();
         let mut necessary: Vec<usize> = output_columns
             .iter()
-            .copied()
-            .filter(|index| *index < schema.fields().len())
-            .chain(arguments.filter_map(|column| schema.maybe_index_of_column(column)))
+            .filter_map(|&index| kept.get(index).copied())
+            .chain(self.columns_read().filter_map(|column| schema.maybe_index_of_column(column)))
             .collect();
         necessary.sort_unstable();
         necessary.dedup();
@@ -201,7 +255,7 @@ impl UserDefinedLogicalNodeCore for ScoreNode {
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::Schema;
+    use arrow::datatypes::{DataType, Field, Schema};
     use datafusion::logical_expr::{col, lit, table_scan};
 
     use super::*;
@@ -216,9 +270,20 @@ mod tests {
         table_scan(Some("t"), &schema, None).unwrap().build().unwrap()
     }
 
+    fn call(args: Vec<Expr>) -> ModelCall<Expr> {
+        ModelCall { family: "unifilter".into(), model: Some("m".into()), args }
+    }
+
+    fn columns(score: &str) -> ScoreColumns {
+        ScoreColumns { score: score.into(), error: Some("__e".into()) }
+    }
+
     fn node() -> ScoreNode {
-        let args = vec![col("t.image"), col("t.text")];
-        ScoreNode::try_new(scan(), "unifilter", Some("m".into()), args, "__q", Some("__e".into())).unwrap()
+        ScoreNode::try_new(scan(), call(vec![col("t.image"), col("t.text")]), columns("__q")).unwrap()
+    }
+
+    fn names(node: &ScoreNode) -> Vec<String> {
+        UserDefinedLogicalNodeCore::schema(node).columns().iter().map(Column::flat_name).collect()
     }
 
     #[test]
@@ -231,9 +296,18 @@ mod tests {
     }
 
     #[test]
-    fn children_are_asked_for_what_is_read_above_and_the_arguments() {
+    fn children_are_asked_for_what_is_read_above_and_what_the_call_reads() {
         assert_eq!(node().necessary_children_exprs(&[1, 4, 5]), Some(vec![vec![1, 2, 3]]));
         assert_eq!(node().necessary_children_exprs(&[]), Some(vec![vec![2, 3]]));
+        let guarded = node().with_when(Some(col("t.width").gt(lit(5)))).unwrap();
+        assert_eq!(guarded.necessary_children_exprs(&[]), Some(vec![vec![1, 2, 3]]));
+    }
+
+    #[test]
+    fn only_kept_columns_pass_through() {
+        let node = node().with_kept(Some(vec![Column::from("t.width"), Column::from("t.id")])).unwrap();
+        assert_eq!(names(&node), ["t.width", "t.id", "__q", "__e"]);
+        assert_eq!(node.necessary_children_exprs(&[1, 2]), Some(vec![vec![0, 2, 3]]));
     }
 
     #[test]
@@ -243,30 +317,41 @@ mod tests {
 
     #[test]
     fn a_rebuilt_node_is_equal_and_a_changed_one_is_not() {
-        let same = node().with_exprs_and_inputs(node().expressions(), vec![scan()]).unwrap();
-        assert_eq!(same, node());
-        assert_eq!(same.partial_cmp(&node()), Some(Ordering::Equal));
-        let other = node().with_exprs_and_inputs(vec![col("t.image"), lit("x")], vec![scan()]).unwrap();
-        assert_ne!(other, node());
-        assert_ne!(other.partial_cmp(&node()), Some(Ordering::Equal));
-        assert_eq!(node().without_error().unwrap().error(), None);
+        let node = node().with_when(Some(col("t.width").gt(lit(5)))).unwrap();
+        let same = node.with_exprs_and_inputs(node.expressions(), vec![scan()]).unwrap();
+        assert_eq!(same, node);
+        assert_eq!(same.partial_cmp(&node), Some(Ordering::Equal));
+        let exprs = vec![col("t.image"), lit("x"), col("t.width").gt(lit(5))];
+        let other = node.with_exprs_and_inputs(exprs, vec![scan()]).unwrap();
+        assert_ne!(other, node);
+        assert_ne!(other.partial_cmp(&node), Some(Ordering::Equal));
+        assert_eq!(node.without_error().unwrap().columns().error, None);
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
         let refused = |args: Vec<Expr>, score: &str| {
-            ScoreNode::try_new(scan(), "unifilter", None, args, score, None).unwrap_err().to_string()
+            ScoreNode::try_new(scan(), call(args), columns(score)).unwrap_err().to_string()
         };
         assert!(refused(vec![], "__q").contains("no arguments"));
         assert!(refused(vec![col("t.picture")], "__q").contains("no column t.picture"));
         assert!(refused(vec![col("t.image")], "width").contains("already has a column width"));
         let two = node().with_exprs_and_inputs(node().expressions(), vec![scan(), scan()]).unwrap_err().to_string();
         assert!(two.contains("exactly one input"), "{two}");
+        let three = node().with_exprs_and_inputs(vec![col("t.image")], vec![scan()]).unwrap_err().to_string();
+        assert!(three.contains("another number of expressions"), "{three}");
     }
 
     #[test]
     fn explain_shows_every_field() {
-        let text = node().into_plan().display_indent().to_string();
-        assert!(text.starts_with("ScoreNode: unifilter(t.image, t.text) AS __q, error=__e, model=m"), "{text}");
+        let node = node()
+            .with_when(Some(col("t.width").gt(lit(5))))
+            .and_then(|node| node.with_kept(Some(vec![Column::from("t.id")])))
+            .unwrap()
+            .with_sieve(Some(Sieve { predicate: col("__q").gt(lit(2)), enough: 10 }));
+        let text = node.into_plan().display_indent().to_string();
+        let expected = "ScoreNode: unifilter(t.image, t.text) AS __q, error=__e, model=m, when=t.width > Int32(5), \
+                        enough=10 where __q > Int32(2), kept=[t.id]";
+        assert!(text.starts_with(expected), "{text}");
     }
 }

@@ -7,17 +7,22 @@ use datafusion::catalog::Session;
 use datafusion::error::Result;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
-use tamis_udfs::runtime::Scoring;
+use tamis_udfs::runtime::{QueryScores, Scoring};
 
-use crate::{ScoreExec, ScoreNode};
+use crate::sieve::Sieve;
+use crate::{FetchPlanner, ScoreExec, ScoreNode, ScoreSettings};
 
 /// Plans a [`ScoreNode`] as a [`ScoreExec`]. The model's name is checked here, so that a wrong one fails before
 /// anything runs; the model is not loaded.
+///
+/// The score nodes that one planner plans belong to one query: rows of equal content are scored once among them all.
 #[derive(Debug, Default)]
-pub struct ScorePlanner;
+pub struct ScorePlanner {
+    scores: Arc<QueryScores>,
+}
 
 #[async_trait]
 impl ExtensionPlanner for ScorePlanner {
@@ -32,32 +37,36 @@ impl ExtensionPlanner for ScorePlanner {
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let Some(node) = node.as_any().downcast_ref::<ScoreNode>() else { return Ok(None) };
         let ([logical_input], [input]) = (logical_inputs, physical_inputs) else { return Ok(None) };
-        Scoring::check(node.family(), node.model(), session.config_options())?;
-        let args = node
-            .args()
-            .iter()
-            .map(|arg| planner.create_physical_expr(arg, logical_input.schema(), session, context))
-            .collect::<Result<Vec<_>>>()?;
-        let exec = ScoreExec::try_new(
-            Arc::clone(input),
-            node.family(),
-            node.model().map(Into::into),
-            args,
-            node.score(),
-            node.error().map(Into::into),
-        )?;
+        let call = node.call();
+        Scoring::check(&call.family, call.model.as_deref(), session.config_options())?;
+        let physical = |expr: &Expr| planner.create_physical_expr(expr, logical_input.schema(), session, context);
+        let args = node.call().args.iter().map(physical).collect::<Result<Vec<_>>>()?;
+        let sieve = node.sieve().and_then(|Sieve { predicate, enough }| {
+            // A hint whose columns are gone is none any more.
+            let schema = UserDefinedLogicalNodeCore::schema(node);
+            let predicate = planner.create_physical_expr(predicate, schema, session, context).ok()?;
+            Some(Sieve { predicate, enough: *enough })
+        });
+        let settings = ScoreSettings {
+            call: node.call().with_args(args),
+            when: node.when().map(physical).transpose()?,
+            columns: node.columns().clone(),
+            kept: node.kept_indices(),
+            sieve,
+        };
+        let exec = ScoreExec::try_new(Arc::clone(input), settings, Arc::clone(&self.scores))?;
         Ok(Some(Arc::new(exec)))
     }
 }
 
-/// DataFusion's physical planner, which also knows score nodes.
+/// DataFusion's physical planner, which also knows score and fetch nodes.
 #[derive(Debug, Default)]
 pub struct ScoreQueryPlanner;
 
 #[async_trait]
 impl QueryPlanner for ScoreQueryPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ScorePlanner)])
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ScorePlanner::default()), Arc::new(FetchPlanner)])
             .create_physical_plan(plan, session)
             .await
     }

@@ -3,7 +3,10 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod bad_input;
+mod cache;
 mod command;
+mod fewer;
+mod late;
 mod models;
 mod object_store;
 mod once;

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -14,9 +15,12 @@ pub(crate) const CAPTIONS: &str = "examples/corpus/captions.parquet";
 pub(crate) const DOCUMENTS: &str = "examples/corpus/documents.parquet";
 
 /// One call of the command, from the repository's root.
+///
+/// Each has a cache folder of its own, so that no test sees what another one has scored.
 pub(crate) struct Tamis {
     command: Command,
     input: Option<String>,
+    cache: tempfile::TempDir,
 }
 
 /// What a call left.
@@ -27,6 +31,16 @@ pub(crate) struct Output {
     pub(crate) code: Option<i32>,
 }
 
+impl From<std::process::Output> for Output {
+    fn from(output: std::process::Output) -> Self {
+        Self {
+            stdout: String::from_utf8(output.stdout).expect("results are UTF-8"),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
+    }
+}
+
 impl Tamis {
     pub(crate) fn new<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tamis"));
@@ -35,7 +49,9 @@ impl Tamis {
         for name in ["HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HF_TOKEN", "RUST_LOG"] {
             command.env_remove(name);
         }
-        Self { command, input: None }
+        let cache = tempfile::tempdir().expect("a folder");
+        command.env("XDG_CACHE_HOME", cache.path());
+        Self { command, input: None, cache }
     }
 
     /// `tamis sql -q -c QUERY` with further arguments in front.
@@ -60,11 +76,22 @@ impl Tamis {
             stdin.write_all(text.as_bytes()).expect("the command reads its input");
         }
         let output = child.wait_with_output().expect("the command ends");
-        Output {
-            stdout: String::from_utf8(output.stdout).expect("results are UTF-8"),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            code: output.status.code(),
+        drop(self.cache);
+        output.into()
+    }
+
+    /// Runs the command until `is_time`, and then ends it as Ctrl-C does. Gives the time that the end took, too.
+    pub(crate) fn interrupt_when(mut self, is_time: impl Fn() -> bool) -> (Output, Duration) {
+        let mut child = self.command.stdin(Stdio::null()).spawn().expect("the command starts");
+        while !is_time() {
+            assert!(child.try_wait().expect("a child").is_none(), "the command ended by itself");
+            std::thread::sleep(Duration::from_millis(10));
         }
+        let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+        assert!(sent.success());
+        let started = Instant::now();
+        let output = child.wait_with_output().expect("the command ends");
+        (output.into(), started.elapsed())
     }
 
     /// Runs the command, which must succeed, and reads the rows that it prints as JSON lines.

@@ -8,7 +8,7 @@ mod image;
 mod list;
 mod text;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::logical_expr::ColumnarValue;
@@ -65,7 +65,7 @@ fn form(function: &str, types: &[DataType]) -> Result<CallForm, Error> {
 /// One row of a model call, borrowed from its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row<'a> {
-    /// An argument is NULL.
+    /// An argument is NULL, or the row is not selected.
     Null,
     /// An image and its text.
     Pair {
@@ -90,6 +90,8 @@ pub struct SampleColumns {
     columns: Columns,
     /// Whether the image, and the text, is one value for all rows.
     constant: [bool; 2],
+    /// The rows that are wanted; `None`: all.
+    selection: Option<BooleanArray>,
 }
 
 #[derive(Debug, Clone)]
@@ -119,7 +121,7 @@ impl SampleColumns {
         if args[0].len() != args[1].len() {
             return Err(Error::UnequalColumns { left: args[0].len(), right: args[1].len() }.into());
         }
-        Ok(Self { rows: args[0].len(), columns, constant: [false; 2] })
+        Ok(Self { rows: args[0].len(), columns, constant: [false; 2], selection: None })
     }
 
     /// Takes the arguments as a function receives them; a constant is not repeated for each row.
@@ -138,7 +140,19 @@ impl SampleColumns {
                 return Err(Error::UnequalColumns { left: rows, right: array.len() }.into());
             }
         }
-        Ok(Self { rows, columns, constant })
+        Ok(Self { rows, columns, constant, selection: None })
+    }
+
+    /// Rows for which `selection` is not true count as NULL: they are not scored. Rows beyond its end count as not
+    /// selected; a second selection narrows the first.
+    pub fn with_selection(self, selection: BooleanArray) -> Self {
+        let wanted = |row| is_true(&selection, row) && self.is_selected(row);
+        let selection = (0..self.rows).map(|row| Some(wanted(row))).collect();
+        Self { selection: Some(selection), ..self }
+    }
+
+    fn is_selected(&self, row: usize) -> bool {
+        self.selection.as_ref().is_none_or(|selection| is_true(selection, row))
     }
 
     /// How many rows there are.
@@ -151,8 +165,11 @@ impl SampleColumns {
         self.rows == 0
     }
 
-    /// Whether an argument of this row is NULL.
+    /// Whether an argument of this row is NULL, or the row is not selected.
     pub fn is_null(&self, row: usize) -> bool {
+        if !self.is_selected(row) {
+            return true;
+        }
         let [image, text] = self.places(row);
         match &self.columns {
             Columns::Pair(pair) => pair.images.get(image).is_none() || pair.texts.get(text).is_none(),
@@ -162,6 +179,9 @@ impl SampleColumns {
 
     /// A row's content, borrowed.
     pub fn row(&self, row: usize) -> Row<'_> {
+        if !self.is_selected(row) {
+            return Row::Null;
+        }
         let [image, text] = self.places(row);
         match &self.columns {
             Columns::Pair(pair) => match (pair.images.get(image), pair.texts.get(text)) {
@@ -196,6 +216,10 @@ impl SampleColumns {
     fn places(&self, row: usize) -> [usize; 2] {
         self.constant.map(|constant| if constant { 0 } else { row })
     }
+}
+
+fn is_true(selection: &BooleanArray, row: usize) -> bool {
+    row < selection.len() && selection.is_valid(row) && selection.value(row)
 }
 
 impl Columns {

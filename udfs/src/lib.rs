@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+pub mod cache;
 pub mod calls;
 pub mod columns;
 mod error;

@@ -44,6 +44,10 @@ options! {
         "What becomes of a row that cannot be scored: its score is NULL, or the query fails";
     max_image_pixels: u64 = "image.max_pixels", 89_478_485,
         "An image with more pixels is refused before memory is allocated for it";
+    cache_path: String = "cache.path", "off".to_string(),
+        "Where scores are remembered: a folder or an object-store URL; `off` remembers nothing. The command's default is the user's cache folder";
+    cache_max_bytes: u64 = "cache.max_bytes", 1 << 30,
+        "Bytes that remembered scores may take, over all models; beyond, the oldest are removed";
     planner_enabled: bool = "planner.enabled", true,
         "Whether model calls become plan nodes; `false` calls the functions where they stand, as often as they stand";
 }

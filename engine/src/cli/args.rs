@@ -23,6 +23,9 @@ pub(super) enum Command {
     /// Look at models
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Look at the scores that are remembered, or forget them
+    #[command(subcommand)]
+    Cache(CacheCommand),
 }
 
 /// `tamis sql`.
@@ -101,6 +104,29 @@ pub(super) enum ModelCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+}
+
+/// `tamis cache`.
+#[derive(Debug, Subcommand)]
+pub(super) enum CacheCommand {
+    /// Print where the cache lies, and for each model: fingerprint, entries, size, segments, age
+    Info {
+        /// The cache's folder or object-store URL [default: the user's cache folder]
+        #[arg(long, value_name = "PATH|URL")]
+        path: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget the scores of all models, or of one
+    Clear {
+        /// The cache's folder or object-store URL [default: the user's cache folder]
+        #[arg(long, value_name = "PATH|URL")]
+        path: Option<String>,
+        /// Only the model whose fingerprint begins so; `tamis cache info` lists them
+        #[arg(long, value_name = "FINGERPRINT")]
+        model: Option<String>,
     },
 }
 

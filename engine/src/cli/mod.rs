@@ -1,6 +1,7 @@
 //! The `tamis` command line. clap is used here and nowhere else.
 
 mod args;
+mod cache;
 mod model;
 mod progress;
 mod prompt;
@@ -9,6 +10,7 @@ mod sql;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -17,6 +19,11 @@ use args::{Cli, Command};
 
 /// The query was interrupted by Ctrl-C.
 const INTERRUPTED: u8 = 130;
+
+/// How long the exit may wait for the scores of the last seconds to be written: where they cannot be, they are lost.
+const FLUSH: Duration = Duration::from_secs(5);
+/// The same after Ctrl-C, which ends a query within a second.
+const FLUSH_INTERRUPTED: Duration = Duration::from_millis(300);
 
 /// How a command ended, short of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +39,12 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Sql(args) => sql::run(*args),
         Command::Model(command) => model::run(&command),
+        Command::Cache(command) => cache::run(command),
     };
+    tamis_udfs::cache::flush(match result {
+        Ok(Ending::Interrupted) => FLUSH_INTERRUPTED,
+        _ => FLUSH,
+    });
     match result {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(INTERRUPTED),

@@ -97,6 +97,7 @@ fn draw(bar: &ProgressBar, counts: &Counts, total: Option<u64>, elapsed: Duratio
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counts {
     has_model: bool,
+    /// Rows that got a score from the model, the cache or another row. Failures that the latter two knew are among them.
     scored: u64,
     failed: u64,
     /// Rows that have left the nodes that score.
@@ -120,7 +121,7 @@ impl Counts {
         let sum = |name: &str| sum(name).map_or(0, |value| value.as_usize() as u64);
         if plan.name() == SCORE_NODE {
             self.has_model = true;
-            self.scored += sum("rows_scored") + sum("cache_hits");
+            self.scored += sum("rows_scored") + sum("cache_hits") + sum("rows_shared");
             self.failed += sum("rows_failed");
             self.left_model += output_rows(plan);
             self.came_to_model += plan.children().iter().map(|child| output_rows(child.as_ref())).sum::<u64>();

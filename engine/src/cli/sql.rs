@@ -3,11 +3,15 @@
 use std::io::{IsTerminal, Read};
 
 use super::args::SqlArgs;
+use super::cache;
 use super::run::{Runner, interruptible};
 use super::{Ending, block_on};
 use crate::error::EngineError;
 use crate::output::{BinaryForm, FileOutput, PrintFormat};
 use crate::session::Session;
+
+/// The session option that says where scores are remembered.
+const CACHE_PATH: &str = "tamis.cache.path";
 
 /// Runs `tamis sql ...`.
 pub(super) fn run(args: SqlArgs) -> Result<Ending, EngineError> {
@@ -21,7 +25,11 @@ pub(super) fn run(args: SqlArgs) -> Result<Ending, EngineError> {
     let form = if is_terminal { BinaryForm::Short } else { BinaryForm::Base64 };
     let script = script(&args)?;
     block_on(async move {
-        let settings = args.session.settings();
+        let mut settings = args.session.settings();
+        if let Some(path) = cache::default_path() {
+            // In front of all that the user has said.
+            settings.options.insert(0, (CACHE_PATH.to_string(), path));
+        }
         let Some(session) = interruptible(async move { Session::open(&settings).await }).await? else {
             return Ok(Ending::Interrupted);
         };

@@ -17,18 +17,29 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::ObjectMeta;
+use object_store::{ObjectMeta, ObjectStore};
 
-use super::stream::{StreamedParquet, can_stream};
+use super::guarded::GuardedParquet;
+use super::stream::{Sizes, StreamedParquet, Streaming, can_stream};
 
-/// A batch holds about this many bytes.
-const BATCH_BYTES: u64 = 16 << 20;
+/// What a scan may hold at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// A batch holds about this many bytes.
+    pub(super) batch: u64,
+    /// Row groups that are larger, in the columns that are read, are streamed.
+    pub(super) row_group: u64,
+    /// Large row groups that cannot be streamed are read side by side up to this sum.
+    pub(super) row_groups: u64,
+    /// How a stream is read.
+    pub(super) stream: Sizes,
+}
 
-/// Row groups that are larger, in the columns that are read, are streamed.
-const LARGE_ROW_GROUP: u64 = 64 << 20;
-
-/// Large row groups that cannot be streamed are read side by side up to this sum.
-const ROW_GROUP_BUDGET: u64 = 1 << 30;
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { batch: 16 << 20, row_group: 64 << 20, row_groups: 1 << 30, stream: Sizes::default() }
+    }
+}
 
 /// So many of a table's files are looked at.
 const FILES_LOOKED_AT: usize = 256;
@@ -37,15 +48,10 @@ const FILES_LOOKED_AT: usize = 256;
 const CONCURRENT_FETCHES: usize = 32;
 
 /// Wraps DataFusion's table of files and adjusts its Parquet scans to the size of the rows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct BoundedTable {
-    inner: ListingTable,
-}
-
-impl BoundedTable {
-    pub(super) fn new(inner: ListingTable) -> Self {
-        Self { inner }
-    }
+    pub(super) inner: ListingTable,
+    pub(super) bounds: Bounds,
 }
 
 #[async_trait]
@@ -67,7 +73,7 @@ impl TableProvider for BoundedTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = self.inner.scan(state, projection, filters, limit).await?;
         match plan.downcast_ref::<DataSourceExec>().and_then(DataSourceExec::downcast_to_file_source::<ParquetSource>) {
-            Some((config, _)) => bounded(state, config).await,
+            Some((config, _)) => bounded(state, config, &self.bounds, None).await,
             None => Ok(plan),
         }
     }
@@ -86,31 +92,50 @@ impl TableProvider for BoundedTable {
     }
 }
 
-async fn bounded(state: &dyn Session, config: &FileScanConfig) -> Result<Arc<dyn ExecutionPlan>> {
+/// The scan of `config` within `bounds`. With `row_number`, the name of the file schema's last column, files are read in
+/// the one way that knows the rows' numbers.
+pub(super) async fn bounded(
+    state: &dyn Session,
+    config: &FileScanConfig,
+    bounds: &Bounds,
+    row_number: Option<String>,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let weight = weigh(state, config).await?;
     let most = state.config().batch_size();
-    let batch_size = weight.batch_size(most);
+    let batch_size = weight.batch_size(bounds.batch, most);
     let mut builder = FileScanConfigBuilder::from(config.clone());
     if batch_size < most {
         builder = builder.with_batch_size(Some(batch_size));
     }
-    if weight.row_group > LARGE_ROW_GROUP {
-        if weight.can_stream {
-            let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-            let source = StreamedParquet::new(Arc::clone(config.file_source()), cache, batch_size);
-            builder = builder.with_source(Arc::new(source));
-        } else {
-            let partitions = (ROW_GROUP_BUDGET / weight.row_group).max(1) as usize;
-            if partitions < state.config().target_partitions() {
-                // A declared partitioning keeps the optimizer from splitting the files further.
-                let files = config.file_groups.iter().flat_map(|group| group.iter().cloned()).collect::<Vec<_>>();
-                let groups = FileGroup::new(files).split_files(partitions);
-                let partitioning = Partitioning::UnknownPartitioning(groups.len());
-                builder = builder.with_file_groups(groups).with_output_partitioning(Some(partitioning));
-            }
+    let is_large = weight.row_group > bounds.row_group;
+    let inner = GuardedParquet::new(Arc::clone(config.file_source()));
+    let source: Arc<dyn FileSource> = if row_number.is_some() || is_large && weight.can_stream {
+        let metadata_cache = state.runtime_env().cache_manager.get_file_metadata_cache();
+        let streaming = Streaming { metadata_cache, batch_size, sizes: bounds.stream, row_number };
+        Arc::new(StreamedParquet::new(inner, streaming))
+    } else {
+        if is_large {
+            builder = fewer_partitions(builder, state, config, (bounds.row_groups / weight.row_group).max(1) as usize);
         }
+        Arc::new(inner)
+    };
+    Ok(DataSourceExec::from_data_source(builder.with_source(source).build()))
+}
+
+fn fewer_partitions(
+    builder: FileScanConfigBuilder,
+    state: &dyn Session,
+    config: &FileScanConfig,
+    partitions: usize,
+) -> FileScanConfigBuilder {
+    if partitions >= state.config().target_partitions() {
+        return builder;
     }
-    Ok(DataSourceExec::from_data_source(builder.build()))
+    // A declared partitioning keeps the optimizer from splitting the files further.
+    let files = config.file_groups.iter().flat_map(|group| group.iter().cloned()).collect::<Vec<_>>();
+    let groups = FileGroup::new(files).split_files(partitions);
+    let partitioning = Partitioning::UnknownPartitioning(groups.len());
+    builder.with_file_groups(groups).with_output_partitioning(Some(partitioning))
 }
 
 /// What the columns that a scan reads weigh.
@@ -135,8 +160,8 @@ impl Weight {
         }
     }
 
-    fn batch_size(&self, most: usize) -> usize {
-        let rows = BATCH_BYTES / self.row.max(1);
+    fn batch_size(&self, bytes: u64, most: usize) -> usize {
+        let rows = bytes / self.row.max(1);
         usize::try_from(rows).unwrap_or(usize::MAX).clamp(1, most)
     }
 }
@@ -144,14 +169,32 @@ impl Weight {
 /// Weighs the files of a scan by their metadata, which planning has fetched and cached. Of very many files some are taken.
 async fn weigh(state: &dyn Session, config: &FileScanConfig) -> Result<Weight> {
     let store = state.runtime_env().object_store(&config.object_store_url)?;
-    let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
     let columns = columns_read(config.file_source().as_ref());
-    let files: Vec<ObjectMeta> =
-        config.file_groups.iter().flat_map(FileGroup::iter).map(|f| f.object_meta.clone()).collect();
+    let files = config.file_groups.iter().flat_map(FileGroup::iter).map(|f| f.object_meta.clone()).collect();
+    let is_read = |root: &str| columns.iter().any(|column| column == root);
+    weigh_files(state, &store, files, is_read).await
+}
+
+/// Whether all columns of these files can be read as streams.
+pub(super) async fn can_stream_all(
+    state: &dyn Session,
+    store: &Arc<dyn ObjectStore>,
+    files: Vec<ObjectMeta>,
+) -> Result<bool> {
+    Ok(weigh_files(state, store, files, |_| true).await?.can_stream)
+}
+
+async fn weigh_files(
+    state: &dyn Session,
+    store: &Arc<dyn ObjectStore>,
+    files: Vec<ObjectMeta>,
+    is_read: impl Fn(&str) -> bool + Sync,
+) -> Result<Weight> {
+    let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
     let step = files.len().div_ceil(FILES_LOOKED_AT).max(1);
     stream::iter(files.into_iter().step_by(step))
         .map(|file| {
-            let (store, cache) = (Arc::clone(&store), Arc::clone(&cache));
+            let (store, cache) = (Arc::clone(store), Arc::clone(&cache));
             async move {
                 DFParquetMetadata::new(store.as_ref(), &file)
                     .with_file_metadata_cache(Some(cache))
@@ -161,7 +204,7 @@ async fn weigh(state: &dyn Session, config: &FileScanConfig) -> Result<Weight> {
         })
         .buffer_unordered(CONCURRENT_FETCHES)
         .try_fold(Weight::NONE, |weight, metadata| {
-            let file = weigh_file(&metadata, &columns);
+            let file = weigh_file(&metadata, &is_read);
             async move { Ok(weight.max(file)) }
         })
         .await
@@ -174,11 +217,10 @@ fn columns_read(source: &dyn FileSource) -> Vec<String> {
     indices.into_iter().filter_map(|index| Some(schema.fields().get(index)?.name().clone())).collect()
 }
 
-fn weigh_file(metadata: &ParquetMetaData, columns: &[String]) -> Weight {
+fn weigh_file(metadata: &ParquetMetaData, is_read: impl Fn(&str) -> bool) -> Weight {
     metadata.row_groups().iter().fold(Weight::NONE, |weight, group| {
-        let chunks = group.columns().iter().filter(|chunk| {
-            chunk.column_path().parts().first().is_some_and(|root| columns.iter().any(|column| column == root))
-        });
+        let is_read = |chunk: &&ColumnChunkMetaData| chunk.column_path().parts().first().is_some_and(|r| is_read(r));
+        let chunks = group.columns().iter().filter(is_read);
         let (bytes, can_stream) = chunks.fold((0, true), |(bytes, streams), chunk| {
             (bytes + weigh_chunk(chunk), streams && can_stream(chunk.compression()))
         });
@@ -201,9 +243,9 @@ mod tests {
     #[test]
     fn batches_are_sized_by_bytes() {
         let weight = |row| Weight { row, ..Weight::NONE };
-        assert_eq!(weight(0).batch_size(8192), 8192);
-        assert_eq!(weight(100).batch_size(8192), 8192);
-        assert_eq!(weight(1 << 20).batch_size(8192), 16);
-        assert_eq!(weight(1 << 30).batch_size(8192), 1);
+        assert_eq!(weight(0).batch_size(16 << 20, 8192), 8192);
+        assert_eq!(weight(100).batch_size(16 << 20, 8192), 8192);
+        assert_eq!(weight(1 << 20).batch_size(16 << 20, 8192), 16);
+        assert_eq!(weight(1 << 30).batch_size(16 << 20, 8192), 1);
     }
 }

@@ -55,6 +55,11 @@ impl FileKind {
         &self.extension
     }
 
+    /// Whether the files are Parquet.
+    pub(super) fn is_parquet(&self) -> bool {
+        self.format == "parquet"
+    }
+
     /// DataFusion's reader, with the session's options for the format.
     pub(super) fn format(&self, state: &SessionState) -> Result<Arc<dyn FileFormat>> {
         let factory = state

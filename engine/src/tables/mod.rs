@@ -1,9 +1,13 @@
 //! Tables by file name: `FROM 'data/*.parquet'`.
 
+mod addressed;
 mod bounded;
 mod format;
+mod guarded;
 mod location;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Weak};
 
@@ -16,8 +20,9 @@ use datafusion::execution::context::SessionState;
 use futures::TryStreamExt;
 use object_store::ObjectMeta;
 use parking_lot::RwLock;
+use tamis_planner::RowTable;
 
-use bounded::BoundedTable;
+use bounded::{BoundedTable, Bounds, can_stream_all};
 use format::FileKind;
 use location::TableLocation;
 
@@ -36,6 +41,10 @@ impl FileTables {
 
     /// The table of one path, glob or URL.
     pub async fn open(state: &SessionState, name: &str) -> Result<Arc<dyn TableProvider>> {
+        Self::open_within(state, name, Bounds::default()).await
+    }
+
+    async fn open_within(state: &SessionState, name: &str, bounds: Bounds) -> Result<Arc<dyn TableProvider>> {
         let location = TableLocation::parse(name)?;
         let store = state.runtime_env().object_store(location.url())?;
         let files: Vec<ObjectMeta> = location
@@ -57,7 +66,14 @@ impl FileTables {
             .await
             .map_err(|e| e.context(format!("reading the schema of {name}")))?;
         let statistics = state.runtime_env().cache_manager.get_file_statistic_cache();
-        Ok(Arc::new(BoundedTable::new(ListingTable::try_new(config)?.with_cache(statistics))))
+        let table = BoundedTable { inner: ListingTable::try_new(config)?.with_cache(statistics), bounds };
+        // A file that cannot be read as a stream cannot be read by row.
+        let is_data = |file: &ObjectMeta| file.size > 0 && FileKind::of(file.location.as_ref()).as_ref() == Some(&kind);
+        let files = files.into_iter().filter(is_data).collect();
+        if kind.is_parquet() && can_stream_all(state, &store, files).await? {
+            return Ok(Arc::new(RowTable::new(Arc::new(table))));
+        }
+        Ok(Arc::new(table))
     }
 }
 

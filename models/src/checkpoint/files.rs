@@ -36,6 +36,17 @@ impl Checkpoint {
         Ok(Self { model: location.to_string(), files })
     }
 
+    /// Opens a checkpoint if that takes no network; `None` if it would have to be fetched first.
+    pub(crate) fn local(location: &Location) -> Result<Option<Self>, LoadError> {
+        let files = match location {
+            Location::Embedded => Some(Files::Embedded("")),
+            Location::Folder(path) => Some(Files::Folder(path.clone())),
+            Location::Store(url) => store::cached(url).map(Files::Folder),
+            Location::Hub(id) => hub::cached(id)?.map(Files::Folder),
+        };
+        Ok(files.map(|files| Self { model: location.to_string(), files }))
+    }
+
     /// The vision tower's own folder, as `mm_vision_tower` names it: inside this checkpoint, beside it, an absolute
     /// path, or a hub id. A hub is asked only if this checkpoint has no copy of the tower's weights (`has_copy`) or
     /// came from a hub itself; `None` if the copy has to serve.
@@ -79,6 +90,14 @@ impl Checkpoint {
     /// The model as the user named it.
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// The folder where its files lie; `None` for the one that is built in.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match &self.files {
+            Files::Folder(base) => Some(base),
+            Files::Embedded(_) => None,
+        }
     }
 
     /// The path that errors show for a file.

@@ -6,8 +6,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Location;
-use crate::LoadError;
+use crate::device::Arithmetic;
 use crate::unifilter::Parts;
+use crate::{DeviceChoice, DtypeChoice, LoadError};
 
 /// A checkpoint's description, for people (`Display`) and programs (`Serialize`).
 #[derive(Debug, Clone, Serialize)]
@@ -32,12 +33,11 @@ pub struct Inspection {
     pub size_bytes: u64,
     /// Tensors by dtype.
     pub dtypes: BTreeMap<String, usize>,
-    /// Identifies weights, configuration, tokenizer and preprocessing (f32 arithmetic).
+    /// Identifies weights, configuration, tokenizer and preprocessing (f32 arithmetic on a CPU).
     pub fingerprint: String,
 }
 
-/// Opens the checkpoint at `location` and describes it. Loads no weights, but reads their files once for the
-/// fingerprint.
+/// Opens the checkpoint at `location` and describes it. Loads no weights; the fingerprint may have to read their files.
 pub fn inspect(location: &Location) -> Result<Inspection, LoadError> {
     let parts = Parts::open(location)?;
     let config = &parts.config;
@@ -83,7 +83,7 @@ pub fn inspect(location: &Location) -> Result<Inspection, LoadError> {
         parameters: parts.parameters(),
         size_bytes: sizes.chain(tower).sum(),
         dtypes,
-        fingerprint: parts.fingerprint("f32")?,
+        fingerprint: parts.fingerprint(Arithmetic::of(DeviceChoice::Cpu, DtypeChoice::F32))?,
     })
 }
 

@@ -3,6 +3,7 @@
 //! [`Location`] is what a user names; [`Checkpoint`] is an opened one, in the layout that Hugging Face's
 //! `save_pretrained` writes: `config.json`, one or several `*.safetensors`, the tokenizer's files.
 
+mod cache_folder;
 mod embedded;
 mod files;
 mod fingerprint;
@@ -12,8 +13,10 @@ mod location;
 mod store;
 mod weights;
 
+pub use cache_folder::cache_folder;
 pub use files::Checkpoint;
-pub(crate) use fingerprint::fingerprint;
+pub use fingerprint::fingerprint;
+pub(crate) use fingerprint::of_parts;
 pub use inspect::{Inspection, inspect};
 pub use location::Location;
 pub(crate) use weights::Scope;

@@ -7,6 +7,7 @@ use object_store::{ObjectStore, ObjectStoreExt, parse_url_opts};
 use tokio::io::AsyncWriteExt;
 use url::Url;
 
+use super::cache_folder;
 use crate::LoadError;
 
 const INDEX: &str = "model.safetensors.index.json";
@@ -43,7 +44,7 @@ pub(super) fn fetch(url: &Url) -> Result<PathBuf, LoadError> {
                 let plain = (url.scheme() == "http").then(|| ("allow_http".to_string(), "true".to_string()));
                 let options = std::env::vars().map(|(k, v)| (k.to_ascii_lowercase(), v)).chain(plain);
                 let (store, base) = parse_url_opts(url, options).map_err(|e| fail("opening the store", e.into()))?;
-                let folder = cache_folder(url).ok_or_else(|| {
+                let folder = folder_of(url).ok_or_else(|| {
                     fail("finding a cache folder", "neither XDG_CACHE_HOME nor a home directory is known".into())
                 })?;
                 let fetcher = Fetcher { store, folder: folder.clone() };
@@ -55,13 +56,14 @@ pub(super) fn fetch(url: &Url) -> Result<PathBuf, LoadError> {
     })
 }
 
-fn cache_folder(url: &Url) -> Option<PathBuf> {
-    let base = match std::env::var_os("XDG_CACHE_HOME").filter(|v| !v.is_empty()) {
-        Some(base) => PathBuf::from(base),
-        None => std::env::home_dir()?.join(".cache"),
-    };
+/// The local folder of the checkpoint at `url` if it was fetched before. Asks no network: it may be out of date.
+pub(super) fn cached(url: &Url) -> Option<PathBuf> {
+    folder_of(url).filter(|folder| folder.join("config.json").is_file())
+}
+
+fn folder_of(url: &Url) -> Option<PathBuf> {
     let name = blake3::hash(url.as_str().trim_end_matches('/').as_bytes()).to_hex();
-    Some(base.join("tamis/models").join(&name.as_str()[..16]))
+    Some(cache_folder()?.join("models").join(&name.as_str()[..16]))
 }
 
 type Failure = (String, Box<dyn std::error::Error + Send + Sync>);

@@ -60,7 +60,7 @@ fn check_captions(name: &str) -> Result<()> {
         let image = std::fs::read(golden.folder.join(case["image"].as_str().context("image")?))?;
         let sample = golden.model.prepare(&Sample::Pair { image: &image, text: caption }, &Limits::default())?;
         assert_eq!(Some(sample.positions as u64), case["sequence_length"].as_u64(), "{name} {id}: positions");
-        let score = f64::from(golden.model.score(std::slice::from_ref(&sample))?[0]);
+        let score = f64::from(golden.model.score(std::slice::from_ref(&sample))?.scores[0]);
         let difference = (score - case["score"].as_f64().context("score")?).abs();
         assert!(difference <= TOLERANCE, "{name} {id}: score {score} differs by {difference}");
         worst = worst.max(difference);
@@ -68,7 +68,7 @@ fn check_captions(name: &str) -> Result<()> {
     }
     // Batch = single, whatever the padding.
     let (samples, singles): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
-    for (together, alone) in golden.model.score(&samples)?.iter().zip(singles) {
+    for (together, alone) in golden.model.score(&samples)?.scores.iter().zip(singles) {
         assert!((f64::from(*together) - alone).abs() <= 1e-5, "{name}: batched {together}, alone {alone}");
     }
     println!("{name}: {} captions, largest difference {worst:.2e}", samples.len());
@@ -142,7 +142,7 @@ fn check_documents(name: &str) -> Result<()> {
             Some("ok") => {
                 let sample = sample.with_context(|| format!("{name} {id}"))?;
                 assert_eq!(Some(sample.positions as u64), case["sequence_length"].as_u64(), "{name} {id}: positions");
-                let score = f64::from(golden.model.score(std::slice::from_ref(&sample))?[0]);
+                let score = f64::from(golden.model.score(std::slice::from_ref(&sample))?.scores[0]);
                 let difference = (score - case["score"].as_f64().context("score")?).abs();
                 assert!(difference <= TOLERANCE, "{name} {id}: score {score} differs by {difference}");
                 (worst, scored) = (worst.max(difference), scored + 1);
@@ -153,7 +153,7 @@ fn check_documents(name: &str) -> Result<()> {
         }
     }
     let (samples, singles): (Vec<_>, Vec<_>) = prepared.into_iter().filter(|(s, _)| s.positions < 2000).unzip();
-    for (together, alone) in golden.model.score(&samples)?.iter().zip(singles) {
+    for (together, alone) in golden.model.score(&samples)?.scores.iter().zip(singles) {
         assert!((f64::from(*together) - alone).abs() <= 1e-5, "{name}: batched {together}, alone {alone}");
     }
     println!("{name}: {scored} documents, largest difference {worst:.2e}");
@@ -179,7 +179,7 @@ fn every_stage_agrees() -> Result<()> {
         let image = std::fs::read(golden.folder.join(case["image"].as_str().context("image")?))?;
         let text = case["caption"].as_str().context("caption")?;
         let sample = golden.model.prepare(&Sample::Pair { image: &image, text }, &Limits::default())?;
-        let features = golden.model.vision_features(&[&sample.images[0]])?;
+        let features = golden.model.vision_features(&[sample.images[0].pixels()])?;
         let close = |found: &Tensor, file: &str, tolerance: f32| -> Result<()> {
             let (found, expected) = (found.flatten_all()?.to_vec1::<f32>()?, golden.array(file)?);
             ensure!(
@@ -193,9 +193,10 @@ fn every_stage_agrees() -> Result<()> {
             Ok(())
         };
         close(&features, "c02.vision_features.npy", 2e-5)?;
-        let embeddings = golden.model.projector.forward(&features)?;
-        close(&embeddings, "c02.projector.npy", 2e-5)?;
-        let states = golden.model.last_states(std::slice::from_ref(&sample), Some(&embeddings))?;
+        let batch = std::slice::from_ref(&sample);
+        assert_eq!(golden.model.encode_images(batch)?, 1);
+        close(sample.images[0].embeddings().context("embeddings")?, "c02.projector.npy", 2e-5)?;
+        let states = golden.model.last_states(batch)?;
         let expected = golden.array("c02.last_hidden_state.npy")?;
         let last = &expected[expected.len() - states.dim(1)?..];
         for (found, expected) in states.squeeze(0)?.to_vec1::<f32>()?.iter().zip(last) {

@@ -6,8 +6,10 @@
 //! position's state gives the score (about 0 to 3; with two or more labels, the probability of class 1).
 
 mod config;
+mod flops;
 #[cfg(test)]
 mod golden;
+mod images;
 mod language;
 mod layers;
 mod parts;
@@ -15,19 +17,26 @@ mod patches;
 mod projector;
 mod sample;
 #[cfg(test)]
+mod shared_images;
+#[cfg(test)]
 mod variants;
 mod vision;
 
-use std::sync::OnceLock;
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::{Linear, Module};
 
 use crate::checkpoint::Location;
+use crate::device::{self, Arithmetic};
 use crate::text::Tokens;
-use crate::{DeviceChoice, DtypeChoice, Limits, LoadError, ModelError, Prepared, Sample, SampleError, Scorer};
+use crate::{DeviceChoice, DtypeChoice, Limits, LoadError, ModelError, Prepared, PreparedImage, Sample, SampleError};
+use crate::{Scored, Scorer};
+pub(crate) use flops::flops;
 pub(crate) use parts::Parts;
 
+use images::Images;
 use language::LanguageModel;
 use layers::{linear_no_bias, score_of_logits};
 use patches::Patches;
@@ -48,7 +57,8 @@ pub struct UniFilter {
     language: LanguageModel,
     score: Linear,
     device: Device,
-    dtype: DType,
+    arithmetic: Arithmetic,
+    images: Images,
     fingerprint: OnceLock<String>,
 }
 
@@ -57,13 +67,9 @@ impl UniFilter {
     pub fn load(location: &Location, device: DeviceChoice, dtype: DtypeChoice) -> std::result::Result<Self, LoadError> {
         let parts = Parts::open(location)?;
         let tokens = Tokens::open(&parts.checkpoint)?;
-        let device = open_device(device)?;
-        let dtype = match dtype {
-            DtypeChoice::Auto if device.is_cpu() => DType::F32,
-            DtypeChoice::Auto | DtypeChoice::Bf16 => DType::BF16,
-            DtypeChoice::F32 => DType::F32,
-            DtypeChoice::F16 => DType::F16,
-        };
+        let arithmetic = Arithmetic::of(device, dtype);
+        let device = device::open(device)?;
+        let dtype = arithmetic.dtype;
         let (config, vision_config) = (&parts.config, &parts.vision_config);
         let (vision_weights, prefix) = parts.vision_weights();
         let vision = VisionTower::load(vision_config, &vision_weights.under(prefix, dtype, &device))?;
@@ -73,6 +79,8 @@ impl UniFilter {
         let language = LanguageModel::load(config, &model)?;
         let score = linear_no_bias(config.hidden_size, parts.num_labels()?, &own.pp("score"))?;
         let patches = Patches::new(vision_config, &parts.preprocess.normaliser);
+        let pixels = 3 * vision_config.image_size * vision_config.image_size;
+        let images = Images::new(pixels + config.mm_num_image_tokens * config.hidden_size * dtype.size_in_bytes());
         Ok(Self {
             tokens,
             patches,
@@ -81,8 +89,9 @@ impl UniFilter {
             language,
             score,
             device,
-            dtype,
+            arithmetic,
             parts,
+            images,
             fingerprint: OnceLock::new(),
         })
     }
@@ -90,25 +99,35 @@ impl UniFilter {
     /// Runs resized images (uint8, HWC, RGB) through the vision tower: features before the last norm
     /// [images, patches, vision hidden].
     pub fn vision_features(&self, images: &[&[u8]]) -> Result<Tensor> {
-        let patches = self.patches.of(images, &self.device)?.to_dtype(self.dtype)?;
+        let patches = self.patches.of(images, &self.device)?.to_dtype(self.arithmetic.dtype)?;
         self.vision.forward(&patches)
     }
 
-    /// Runs resized images (uint8, HWC, RGB) through the vision tower and the projector: embeddings
-    /// [images, tokens an image, hidden].
-    pub fn image_embeddings(&self, images: &[&[u8]]) -> Result<Tensor> {
-        let chunks = images.chunks(IMAGES_AT_ONCE).map(|chunk| self.projector.forward(&self.vision_features(chunk)?));
-        Tensor::cat(&chunks.collect::<Result<Vec<_>>>()?, 0)
+    /// Runs the images of `batch` that have no embeddings yet through the vision tower and the projector, each once, and
+    /// leaves the embeddings with them; how many those were.
+    pub fn encode_images(&self, batch: &[Prepared]) -> Result<usize> {
+        let mut seen = HashSet::new();
+        let images: Vec<&PreparedImage> = batch
+            .iter()
+            .flat_map(|sample| &sample.images)
+            .filter(|image| image.embeddings().is_none() && seen.insert(Arc::as_ptr(image)))
+            .map(Arc::as_ref)
+            .collect();
+        for chunk in images.chunks(IMAGES_AT_ONCE) {
+            let pixels: Vec<&[u8]> = chunk.iter().map(|image| image.pixels()).collect();
+            let embeddings = self.projector.forward(&self.vision_features(&pixels)?)?;
+            for (place, image) in chunk.iter().enumerate() {
+                // A copy: a view would keep the whole chunk's embeddings in memory for one image's.
+                image.set_embeddings(embeddings.get(place)?.copy()?);
+            }
+        }
+        Ok(images.len())
     }
 
-    /// Runs the language model over samples whose images have these embeddings, in order; gives the last positions'
-    /// states [samples, hidden].
-    pub fn last_states(&self, batch: &[Prepared], images: Option<&Tensor>) -> Result<Tensor> {
-        let mut next_image = 0;
-        let mut rows = Vec::with_capacity(batch.len());
-        for sample in batch {
-            rows.push(self.embed(sample, images, &mut next_image)?);
-        }
+    /// Runs the language model over samples whose images have their embeddings; gives the last positions' states
+    /// [samples, hidden].
+    pub fn last_states(&self, batch: &[Prepared]) -> Result<Tensor> {
+        let rows = batch.iter().map(|sample| self.embed(sample)).collect::<Result<Vec<_>>>()?;
         let lengths: Vec<_> = rows.iter().map(|r| r.dim(0)).collect::<Result<_>>()?;
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let padded = rows.iter().zip(&lengths).map(|(row, n)| row.pad_with_zeros(0, 0, longest - n));
@@ -116,14 +135,14 @@ impl UniFilter {
     }
 
     /// A sample's sequence: text embeddings, with an image's embeddings where its token stands.
-    fn embed(&self, sample: &Prepared, images: Option<&Tensor>, next_image: &mut usize) -> Result<Tensor> {
+    fn embed(&self, sample: &Prepared) -> Result<Tensor> {
+        let mut images = sample.images.iter().map(|image| image.embeddings());
         let mut pieces = Vec::new();
         for run in sample.ids.chunk_by(|a, b| a.is_some() && b.is_some()) {
             let ids: Vec<u32> = run.iter().copied().flatten().collect();
             if ids.is_empty() {
-                let images = images.ok_or_else(|| candle_core::Error::msg("an image token without an image"))?;
-                pieces.push(images.get(*next_image)?);
-                *next_image += 1;
+                let missing = || candle_core::Error::msg("an image token without an image's embeddings");
+                pieces.push(images.next().flatten().ok_or_else(missing)?.clone());
             } else {
                 pieces.push(self.language.embed(&ids)?);
             }
@@ -131,11 +150,10 @@ impl UniFilter {
         Tensor::cat(&pieces, 0)?.narrow(0, 0, sample.positions)
     }
 
-    fn forward(&self, batch: &[Prepared]) -> Result<Vec<f32>> {
-        let images: Vec<&[u8]> = batch.iter().flat_map(|s| &s.images).map(Vec::as_slice).collect();
-        let images = if images.is_empty() { None } else { Some(self.image_embeddings(&images)?) };
-        let states = self.last_states(batch, images.as_ref())?;
-        score_of_logits(&self.score.forward(&states)?)
+    fn forward(&self, batch: &[Prepared]) -> Result<Scored> {
+        let images_encoded = self.encode_images(batch)?;
+        let states = self.last_states(batch)?;
+        Ok(Scored { scores: score_of_logits(&self.score.forward(&states)?)?, images_encoded })
     }
 }
 
@@ -144,36 +162,19 @@ impl Scorer for UniFilter {
         if let Some(known) = self.fingerprint.get() {
             return Ok(known);
         }
-        let computed = self.parts.fingerprint(self.dtype.as_str())?;
+        let computed = self.parts.fingerprint(self.arithmetic)?;
         Ok(self.fingerprint.get_or_init(|| computed))
     }
 
     fn prepare(&self, sample: &Sample<'_>, limits: &Limits) -> std::result::Result<Prepared, SampleError> {
-        sample::prepare(&self.parts, &self.tokens, sample, limits)
+        sample::prepare(self, sample, limits)
     }
 
-    fn score(&self, batch: &[Prepared]) -> std::result::Result<Vec<f32>, ModelError> {
+    fn score(&self, batch: &[Prepared]) -> std::result::Result<Scored, ModelError> {
         if batch.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Scored::default());
         }
-        let scores = self.forward(batch).map_err(|source| ModelError::Forward { rows: batch.len(), source })?;
-        if scores.iter().all(|s| s.is_finite()) { Ok(scores) } else { Err(ModelError::NotFinite) }
-    }
-}
-
-/// Opens the device that was asked for.
-fn open_device(choice: DeviceChoice) -> std::result::Result<Device, LoadError> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Auto => {
-            Device::cuda_if_available(0).map_err(|e| LoadError::Device { device: "auto".into(), reason: e.to_string() })
-        }
-        DeviceChoice::Cuda(n) => Device::new_cuda(n).map_err(|e| {
-            let reason = match candle_core::utils::cuda_is_available() {
-                true => e.to_string(),
-                false => "this build of tamis has no CUDA; use cpu or auto".into(),
-            };
-            LoadError::Device { device: format!("cuda:{n}"), reason }
-        }),
+        let scored = self.forward(batch).map_err(|source| ModelError::Forward { rows: batch.len(), source })?;
+        if scored.scores.iter().all(|s| s.is_finite()) { Ok(scored) } else { Err(ModelError::NotFinite) }
     }
 }

@@ -1,7 +1,8 @@
 //! A UniFilter checkpoint opened: configurations read, weights mapped, nothing computed yet.
 
 use crate::LoadError;
-use crate::checkpoint::{Checkpoint, Location, Weights, fingerprint};
+use crate::checkpoint::{Checkpoint, Location, Weights, of_parts};
+use crate::device::Arithmetic;
 use crate::preprocess::{Filter, Normaliser};
 
 use super::config::{Config, PreprocessorConfig, VisionConfig};
@@ -36,16 +37,7 @@ impl Parts {
         let weights = checkpoint.weights()?;
         let has_copy = weights.shape(&format!("{OWN_TOWER}embeddings.patch_embedding.weight")).is_some();
         let tower = checkpoint.tower(&config.mm_vision_tower, has_copy)?;
-        let vision_config = match (&tower, &config.vision_config) {
-            (Some(tower), _) => VisionConfig::read(tower)?,
-            (None, Some(own)) => own.clone().checked(&checkpoint)?,
-            (None, None) => VisionConfig::published(&config.mm_vision_tower).ok_or_else(|| LoadError::Config {
-                path: checkpoint.path("config.json"),
-                field: "mm_vision_tower".into(),
-                found: format!("{:?}, which is neither a folder here nor in the hub's cache", config.mm_vision_tower),
-                expected: "a folder with the tower's config.json, or a vision_config in this file".into(),
-            })?,
-        };
+        let vision_config = vision_config(&checkpoint, &config, tower.as_ref())?;
         if vision_config.hidden_size != config.mm_hidden_size {
             return Err(LoadError::Config {
                 path: checkpoint.path("config.json"),
@@ -112,11 +104,29 @@ impl Parts {
         count(&self.weights, &|n| !n.starts_with(OWN_TOWER) && !n.starts_with("lm_head.")) + count(vision, &in_tower)
     }
 
-    /// The fingerprint under arithmetic in `dtype`.
-    pub(crate) fn fingerprint(&self, dtype: &str) -> Result<String, LoadError> {
+    /// The fingerprint under this arithmetic.
+    pub(crate) fn fingerprint(&self, arithmetic: Arithmetic) -> Result<String, LoadError> {
         let mut parts = vec![(&self.checkpoint, &self.weights)];
         parts.extend(self.tower.iter().map(|(tower, weights)| (tower, weights)));
-        fingerprint(&parts, dtype)
+        of_parts(&parts, arithmetic)
+    }
+}
+
+/// The vision tower's configuration: its folder's, or else the checkpoint's, or else the published one of its name.
+pub(super) fn vision_config(
+    checkpoint: &Checkpoint,
+    config: &Config,
+    tower: Option<&Checkpoint>,
+) -> Result<VisionConfig, LoadError> {
+    match (tower, &config.vision_config) {
+        (Some(tower), _) => VisionConfig::read(tower),
+        (None, Some(own)) => own.clone().checked(checkpoint),
+        (None, None) => VisionConfig::published(&config.mm_vision_tower).ok_or_else(|| LoadError::Config {
+            path: checkpoint.path("config.json"),
+            field: "mm_vision_tower".into(),
+            found: format!("{:?}, which is neither a folder here nor in the hub's cache", config.mm_vision_tower),
+            expected: "a folder with the tower's config.json, or a vision_config in this file".into(),
+        }),
     }
 }
 

@@ -1,32 +1,28 @@
 //! From a row's bytes and text to pixels and token ids, by the reference's rules.
 
-use super::Parts;
+use std::sync::Arc;
+
+use super::UniFilter;
 use crate::preprocess::{decode, probe, resize};
-use crate::text::{self, Tokens};
-use crate::{Limits, Prepared, Sample, SampleError};
+use crate::text;
+use crate::{Limits, Prepared, PreparedImage, Sample, SampleError};
 
 /// Prepares one sample.
-pub(super) fn prepare(
-    parts: &Parts,
-    tokens: &Tokens,
-    sample: &Sample<'_>,
-    limits: &Limits,
-) -> Result<Prepared, SampleError> {
+pub(super) fn prepare(model: &UniFilter, sample: &Sample<'_>, limits: &Limits) -> Result<Prepared, SampleError> {
     match sample {
         Sample::Pair { image, text } => {
-            let ids = text::pair_ids(tokens, text, limits.max_text_tokens)?;
-            let image = pixels(parts, image, None, limits)?;
+            let ids = text::pair_ids(&model.tokens, text, limits.max_text_tokens)?;
+            let image = prepare_image(model, image, None, limits)?;
             // A limit of one id cuts the image's own token off.
             let images = if ids.contains(&None) { vec![image] } else { Vec::new() };
-            finish(parts, tokens, ids, images)
+            finish(model, ids, images)
         }
-        Sample::Document { images, texts } => document(parts, tokens, images, texts, limits),
+        Sample::Document { images, texts } => document(model, images, texts, limits),
     }
 }
 
 fn document(
-    parts: &Parts,
-    tokens: &Tokens,
+    model: &UniFilter,
     images: &[Option<&[u8]>],
     texts: &[Option<&str>],
     limits: &Limits,
@@ -53,7 +49,7 @@ fn document(
     if kept_images.len() > limits.max_document_images {
         return Err(SampleError::TooManyImages { found: kept_images.len(), limit: limits.max_document_images });
     }
-    let ids = text::document_ids(tokens, &kept_texts)?;
+    let ids = text::document_ids(&model.tokens, &kept_texts)?;
     if ids.len() > limits.max_document_tokens {
         return Err(SampleError::TooManyTokens { found: ids.len(), limit: limits.max_document_tokens });
     }
@@ -61,34 +57,41 @@ fn document(
     if placeholders != kept_images.len() {
         return Err(SampleError::Placeholders { images: kept_images.len(), placeholders });
     }
-    let images = kept_images.into_iter().map(|(position, bytes)| pixels(parts, bytes, Some(position), limits));
-    finish(parts, tokens, ids, images.collect::<Result<_, _>>()?)
+    let images = kept_images.into_iter().map(|(position, bytes)| prepare_image(model, bytes, Some(position), limits));
+    finish(model, ids, images.collect::<Result<_, _>>()?)
 }
 
-/// Decodes and resizes one image.
-fn pixels(parts: &Parts, bytes: &[u8], position: Option<usize>, limits: &Limits) -> Result<Vec<u8>, SampleError> {
-    let image = decode(bytes, limits.max_image_pixels).map_err(|source| SampleError::Image { position, source })?;
-    let size = parts.vision_config.image_size as u32;
-    Ok(resize(&image, size, size, parts.preprocess.filter).pixels)
+/// Decodes and resizes one image, unless that was done a moment ago.
+fn prepare_image(
+    model: &UniFilter,
+    bytes: &[u8],
+    position: Option<usize>,
+    limits: &Limits,
+) -> Result<Arc<PreparedImage>, SampleError> {
+    model.images.get_or_prepare(bytes, limits.max_image_pixels, || {
+        let image = decode(bytes, limits.max_image_pixels).map_err(|source| SampleError::Image { position, source })?;
+        let size = model.parts.vision_config.image_size as u32;
+        Ok(resize(&image, size, size, model.parts.preprocess.filter).pixels)
+    })
 }
 
 /// Removes padding ids, checks ids against the vocabulary and counts positions.
 fn finish(
-    parts: &Parts,
-    tokens: &Tokens,
+    model: &UniFilter,
     mut ids: Vec<Option<u32>>,
-    images: Vec<Vec<u8>>,
+    images: Vec<Arc<PreparedImage>>,
 ) -> Result<Prepared, SampleError> {
-    ids.retain(|id| *id != Some(tokens.pad));
-    let rows = parts.config.vocab_size;
+    ids.retain(|id| *id != Some(model.tokens.pad));
+    let config = &model.parts.config;
+    let rows = config.vocab_size;
     if let Some(id) = ids.iter().flatten().find(|id| **id as usize >= rows) {
         let reason =
             format!("token id {id} has no embedding: the tokenizer and the model ({rows} embeddings) do not fit");
         return Err(SampleError::Text { reason });
     }
-    let images_positions = ids.iter().filter(|id| id.is_none()).count() * (parts.config.mm_num_image_tokens - 1);
+    let images_positions = ids.iter().filter(|id| id.is_none()).count() * (config.mm_num_image_tokens - 1);
     let positions = ids.len() + images_positions;
-    let positions = parts.config.tokenizer_model_max_length.map_or(positions, |most| positions.min(most));
+    let positions = config.tokenizer_model_max_length.map_or(positions, |most| positions.min(most));
     if positions == 0 {
         return Err(SampleError::Text { reason: "no token is left to score".into() });
     }

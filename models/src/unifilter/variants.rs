@@ -63,7 +63,7 @@ fn load(folder: &Path) -> std::result::Result<UniFilter, LoadError> {
 fn score(model: &UniFilter) -> Result<f32> {
     let image = std::fs::read("tests/golden/images/c02.png")?;
     let sample = Sample::Pair { image: &image, text: "A woman in an orange space suit." };
-    Ok(model.score(&[model.prepare(&sample, &Limits::default())?])?[0])
+    Ok(model.score(&[model.prepare(&sample, &Limits::default())?])?.scores[0])
 }
 
 fn error(folder: &Path) -> String {

@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::is_enabled;
-use crate::ScoreNode;
+use crate::{ScoreColumns, ScoreNode};
 
 /// Removes each [`ScoreNode`] of which no column is read, and the error column of one whose score alone is read.
 ///
@@ -59,7 +59,7 @@ fn unused_columns(plan: &LogicalPlan) -> Result<HashSet<String>> {
     plan.apply_with_subqueries(|node| {
         if let Some(score) = ScoreNode::downcast(node) {
             // The score column of a node whose error is read stays: it is what the node is about.
-            added.insert((score.score().to_string(), score.error().map(ToString::to_string)));
+            added.insert(score.columns().clone());
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
@@ -68,7 +68,7 @@ fn unused_columns(plan: &LogicalPlan) -> Result<HashSet<String>> {
     }
     let read = names_read(plan)?;
     let mut unused = HashSet::new();
-    for (score, error) in added {
+    for ScoreColumns { score, error } in added {
         let error_read = error.as_ref().is_some_and(|error| read.contains(error));
         if !error_read {
             unused.extend(error);
@@ -84,10 +84,10 @@ fn drop_unused(node: LogicalPlan, unused: &HashSet<String>) -> Result<Transforme
         let stale = node.schema().fields().iter().any(|field| unused.contains(field.name()));
         return if stale { Ok(Transformed::yes(node.recompute_schema()?)) } else { Ok(Transformed::no(node)) };
     };
-    if unused.contains(score.score()) {
+    if unused.contains(&score.columns().score) {
         return Ok(Transformed::yes(score.input().clone()));
     }
-    match score.error().is_some_and(|error| unused.contains(error)) {
+    match score.columns().error.as_ref().is_some_and(|error| unused.contains(error)) {
         true => Ok(Transformed::yes(score.clone().without_error()?.into_plan())),
         false => {
             // Its input may have lost columns of a node below.
@@ -142,24 +142,11 @@ fn lets_columns_through(node: &LogicalPlan) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::{DataType, Field, Schema};
-    use datafusion::logical_expr::{LogicalPlanBuilder, col, table_scan};
+    use datafusion::logical_expr::{LogicalPlanBuilder, col};
     use datafusion::optimizer::OptimizerContext;
 
+    use super::super::test_plans::{scan, scored};
     use super::*;
-
-    /// A scan of image, text and width under a score node with both columns.
-    fn scored() -> LogicalPlanBuilder {
-        let schema = Schema::new(vec![
-            Field::new("width", DataType::Int32, false),
-            Field::new("image", DataType::Binary, true),
-            Field::new("text", DataType::Utf8, true),
-        ]);
-        let scan = table_scan(Some("t"), &schema, None).unwrap().build().unwrap();
-        let args = vec![col("t.image"), col("t.text")];
-        let node = ScoreNode::try_new(scan, "unifilter", None, args, "__q", Some("__e".into())).unwrap();
-        LogicalPlanBuilder::from(node.into_plan())
-    }
 
     fn rewritten(plan: &LogicalPlan) -> Option<String> {
         let rewritten = DropUnusedScores.rewrite(plan.clone(), &OptimizerContext::new()).unwrap();
@@ -199,8 +186,6 @@ mod tests {
 
     #[test]
     fn a_plan_without_nodes_is_left() {
-        let schema = Schema::new(vec![Field::new("width", DataType::Int32, false)]);
-        let plan = table_scan(Some("t"), &schema, None).unwrap().build().unwrap();
-        assert!(!DropUnusedScores.rewrite(plan, &OptimizerContext::new()).unwrap().transformed);
+        assert!(!DropUnusedScores.rewrite(scan(), &OptimizerContext::new()).unwrap().transformed);
     }
 }

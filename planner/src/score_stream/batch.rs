@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::prep_null_mask_filter;
+use datafusion::common::cast::as_boolean_array;
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExprRef;
+use datafusion::physical_expr::expressions::Column;
 
 use super::size::batch_bytes;
+use crate::model_call::ModelCall;
 
 /// A batch that was read and of which some rows are not submitted yet.
 #[derive(Debug)]
 pub(super) struct ReadBatch {
-    batch: RecordBatch,
+    /// The columns that pass through.
+    kept: RecordBatch,
+    bytes: usize,
     args: Args,
     next_row: usize,
     memory: Option<Arc<MemoryReservation>>,
@@ -22,8 +28,8 @@ pub(super) struct ReadBatch {
 /// The arguments' values for a batch.
 #[derive(Debug)]
 enum Args {
-    /// An array of the batch's length each.
-    Rows(Vec<ArrayRef>),
+    /// An array of the batch's length each, and which rows are to be scored if not all.
+    Rows { args: Vec<ArrayRef>, selection: Option<BooleanArray> },
     /// Each a single value for all rows: one row to score.
     Constant(Vec<ArrayRef>),
 }
@@ -31,6 +37,7 @@ enum Args {
 /// Rows to score.
 pub(super) struct Slice {
     pub(super) rows: RecordBatch,
+    pub(super) bytes: usize,
     pub(super) args: SliceArgs,
     /// Held until the rows are emitted.
     pub(super) memory: Option<Arc<MemoryReservation>>,
@@ -38,27 +45,40 @@ pub(super) struct Slice {
 
 /// The arguments' values for a slice.
 pub(super) enum SliceArgs {
-    /// An array of the slice's length each.
-    Rows(Vec<ArrayRef>),
+    /// An array of the slice's length each, and which rows are to be scored if not all.
+    Rows { args: Vec<ArrayRef>, selection: Option<BooleanArray> },
     /// Arrays of one row that stands for all.
     Constant(Vec<ArrayRef>),
 }
 
 impl ReadBatch {
-    pub(super) fn try_new(batch: RecordBatch, args: &[PhysicalExprRef]) -> Result<Self> {
-        let values = args.iter().map(|arg| arg.evaluate(&batch)).collect::<Result<Vec<_>>>()?;
-        let constant = values.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
+    /// Evaluates the arguments of `call`, for the rows for which `when` is true.
+    pub(super) fn try_new(
+        batch: &RecordBatch,
+        call: &ModelCall<PhysicalExprRef>,
+        when: Option<&PhysicalExprRef>,
+        kept: &[usize],
+    ) -> Result<Self> {
+        let selection = when.map(|when| selected(when, batch)).transpose()?;
+        let selection = selection.filter(|selection| selection.true_count() < selection.len());
+        let values = call.args.iter().map(|arg| match &selection {
+            // A row that is not selected must not be evaluated: it might fail. A column is just there.
+            Some(selection) if !arg.is::<Column>() => arg.evaluate_selection(batch, selection),
+            _ => arg.evaluate(batch),
+        });
+        let values = values.collect::<Result<Vec<_>>>()?;
+        let constant = selection.is_none() && values.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { batch.num_rows() };
-        let arrays = values.into_iter().map(|value| value.into_array(rows)).collect::<Result<_>>()?;
-        let args = if constant { Args::Constant(arrays) } else { Args::Rows(arrays) };
-        Ok(Self { batch, args, next_row: 0, memory: None })
+        let args = values.into_iter().map(|value| value.into_array(rows)).collect::<Result<_>>()?;
+        let args = if constant { Args::Constant(args) } else { Args::Rows { args, selection } };
+        Ok(Self { kept: batch.project(kept)?, bytes: batch_bytes(batch), args, next_row: 0, memory: None })
     }
 
     /// Reserves memory for the batch, unless it has it. The error is the pool's.
     pub(super) fn reserve(&mut self, pool: &MemoryReservation) -> Result<()> {
         if self.memory.is_none() {
             let memory = pool.new_empty();
-            memory.try_grow(batch_bytes(&self.batch))?;
+            memory.try_grow(self.bytes)?;
             self.memory = Some(Arc::new(memory));
         }
         Ok(())
@@ -66,21 +86,32 @@ impl ReadBatch {
 
     /// The next rows, `max` at most; `None` if all were taken.
     pub(super) fn next_slice(&mut self, max: usize) -> Option<Slice> {
-        let rows = max.min(self.batch.num_rows() - self.next_row);
+        let rows = max.min(self.kept.num_rows() - self.next_row);
         if rows == 0 {
             return None;
         }
         let start = self.next_row;
         self.next_row += rows;
         let args = match &self.args {
-            Args::Rows(arrays) => SliceArgs::Rows(arrays.iter().map(|array| array.slice(start, rows)).collect()),
+            Args::Rows { args, selection } => SliceArgs::Rows {
+                args: args.iter().map(|array| array.slice(start, rows)).collect(),
+                selection: selection.as_ref().map(|selection| selection.slice(start, rows)),
+            },
             Args::Constant(arrays) => SliceArgs::Constant(arrays.clone()),
         };
-        Some(Slice { rows: self.batch.slice(start, rows), args, memory: self.memory.clone() })
+        // Rows of a batch differ in size; their sum is right, and that is what bounds the reading.
+        let bytes = self.bytes * rows / self.kept.num_rows();
+        Some(Slice { rows: self.kept.slice(start, rows), bytes, args, memory: self.memory.clone() })
     }
 
     /// Whether every row was taken.
     pub(super) fn is_done(&self) -> bool {
-        self.next_row == self.batch.num_rows()
+        self.next_row == self.kept.num_rows()
     }
+}
+
+fn selected(when: &PhysicalExprRef, batch: &RecordBatch) -> Result<BooleanArray> {
+    let selection = when.evaluate(batch)?.into_array(batch.num_rows())?;
+    let selection = as_boolean_array(&selection)?;
+    Ok(if selection.null_count() > 0 { prep_null_mask_filter(selection) } else { selection.clone() })
 }

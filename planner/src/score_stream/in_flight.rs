@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 use futures::future::{BoxFuture, Shared};
@@ -70,18 +70,17 @@ impl InFlight {
 
     /// Starts scoring `slice`.
     pub(super) fn submit(&mut self, slice: Slice, scoring: &Scoring, metrics: Arc<ScoringMetrics>) -> Result<()> {
-        let Slice { rows, args, memory } = slice;
-        let bytes = super::size::batch_bytes(&rows);
+        let Slice { rows, bytes, args, memory } = slice;
         let outcomes = match args {
-            SliceArgs::Rows(args) => {
+            SliceArgs::Rows { args, selection } => {
                 let expected = rows.num_rows();
-                submit(scoring, &args, expected, metrics)?.map_ok(Outcomes::Each).boxed()
+                submit(scoring, &args, selection, expected, metrics)?.map_ok(Outcomes::Each).boxed()
             }
             SliceArgs::Constant(args) => {
                 let constant = match &self.constant {
                     Some(constant) => constant.clone(),
                     None => {
-                        let outcome = submit(scoring, &args, 1, metrics)?
+                        let outcome = submit(scoring, &args, None, 1, metrics)?
                             .map_ok(|outcomes| Arc::new(outcomes.into_iter().next().unwrap_or(Outcome::Null)))
                             .map_err(Arc::new);
                         self.constant.insert(outcome.boxed().shared()).clone()
@@ -108,15 +107,20 @@ impl InFlight {
     }
 }
 
-/// Starts scoring the rows of `args`, of which there are `rows`.
+/// Starts scoring the rows of `args`, of which there are `rows`; with a selection, those that it selects.
 fn submit(
     scoring: &Scoring,
     args: &[ArrayRef],
+    selection: Option<BooleanArray>,
     rows: usize,
     metrics: Arc<ScoringMetrics>,
 ) -> Result<impl Future<Output = Result<Vec<Outcome>>> + Send + 'static> {
-    let columns = Arc::new(SampleColumns::try_new(args)?);
-    let outcomes = scoring.submit(columns, metrics);
+    let columns = SampleColumns::try_new(args)?;
+    let columns = match selection {
+        Some(selection) => columns.with_selection(selection),
+        None => columns,
+    };
+    let outcomes = scoring.submit(Arc::new(columns), metrics);
     Ok(outcomes.map(move |outcomes| {
         let outcomes = outcomes?;
         match outcomes.len() == rows {

@@ -1,6 +1,7 @@
 //! The stream that scores a partition's rows.
 
 mod batch;
+mod demand;
 mod in_flight;
 mod size;
 
@@ -20,10 +21,13 @@ use datafusion::physical_plan::metrics::BaselineMetrics;
 use futures::stream::Fuse;
 use futures::{FutureExt, Stream, StreamExt};
 use tamis_udfs::options::TamisOptions;
-use tamis_udfs::runtime::{Outcome, Scoring};
+use tamis_udfs::runtime::{Outcome, QueryScores, Scoring};
 
 use self::batch::ReadBatch;
+pub(crate) use self::demand::Demand;
+use self::demand::Run;
 use self::in_flight::{InFlight, ScoredRows};
+use crate::model_call::ModelCall;
 use crate::score_metrics::PartitionMetrics;
 use crate::{PlannerError, ScoreExec};
 
@@ -45,12 +49,14 @@ pub(crate) fn score_stream(
     let memory = MemoryConsumer::new(format!("ScoreExec[{partition}]")).register(context.memory_pool());
     Box::pin(ScoreStream {
         schema: exec.output_schema(),
-        family: exec.family().into(),
-        args: exec.args().to_vec(),
-        wants_error: exec.error().is_some(),
+        call: exec.call().clone(),
+        when: exec.when().cloned(),
+        kept: exec.kept().to_vec(),
+        wants_error: exec.columns().error.is_some(),
         input: input.fuse(),
         input_is_done: false,
-        model: Model::NotNeeded { name: exec.model().map(Into::into), options },
+        model: Model::NotNeeded { scores: Arc::clone(exec.scores()), options },
+        demand: exec.demand().map(|demand| demand.start(partition)),
         waiting: None,
         in_flight: InFlight::default(),
         slice_rows: prefetch,
@@ -67,12 +73,14 @@ pub(crate) fn score_stream(
 /// of the rows in flight with it, which cancels them.
 struct ScoreStream {
     schema: SchemaRef,
-    family: String,
-    args: Vec<PhysicalExprRef>,
+    call: ModelCall<PhysicalExprRef>,
+    when: Option<PhysicalExprRef>,
+    kept: Vec<usize>,
     wants_error: bool,
     input: Fuse<SendableRecordBatchStream>,
     input_is_done: bool,
     model: Model,
+    demand: Option<Arc<Run>>,
     waiting: Option<ReadBatch>,
     in_flight: InFlight,
     slice_rows: usize,
@@ -84,34 +92,39 @@ struct ScoreStream {
     metrics: PartitionMetrics,
 }
 
-/// The model, which is loaded for the first row: a partition without rows needs none.
+/// The model, which is opened for the first row: a partition without rows needs none.
 enum Model {
-    NotNeeded { name: Option<String>, options: Arc<ConfigOptions> },
-    Loading(SpawnedTask<Result<Scoring>>),
+    NotNeeded { scores: Arc<QueryScores>, options: Arc<ConfigOptions> },
+    Opening(SpawnedTask<Result<Scoring>>),
     Open(Scoring),
 }
 
 impl Model {
-    fn poll_open(&mut self, family: &str, cx: &mut Context<'_>) -> Poll<Result<&Scoring>> {
-        if let Self::NotNeeded { name, options } = self {
-            let (family, name, options) = (family.to_string(), name.clone(), Arc::clone(options));
-            // Loading blocks for seconds: not on a thread of the async runtime.
-            *self =
-                Self::Loading(SpawnedTask::spawn_blocking(move || Scoring::open(&family, name.as_deref(), &options)));
+    fn poll_open(&mut self, call: &ModelCall<PhysicalExprRef>, cx: &mut Context<'_>) -> Poll<Result<&Scoring>> {
+        if let Self::NotNeeded { scores, options } = self {
+            let (family, name) = (call.family.clone(), call.model.clone());
+            let (scores, options) = (Arc::clone(scores), Arc::clone(options));
+            // Opening reads files: not on a thread of the async runtime.
+            *self = Self::Opening(SpawnedTask::spawn_blocking(move || {
+                Ok(Scoring::open(&family, name.as_deref(), &options)?.within(&scores))
+            }));
         }
-        if let Self::Loading(task) = self {
-            let loaded = ready!(task.poll_unpin(cx));
-            *self = Self::Open(loaded.map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))??);
+        if let Self::Opening(task) = self {
+            let opened = ready!(task.poll_unpin(cx));
+            *self = Self::Open(opened.map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))??);
         }
         match self {
             Self::Open(scoring) => Poll::Ready(Ok(scoring)),
-            Self::NotNeeded { .. } | Self::Loading(_) => Poll::Pending,
+            Self::NotNeeded { .. } | Self::Opening(_) => Poll::Pending,
         }
     }
 }
 
 impl ScoreStream {
     fn poll_scored(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<RecordBatch>>> {
+        if self.demand.as_ref().is_some_and(|demand| demand.is_met()) {
+            return Poll::Ready(None);
+        }
         self.fill(cx)?;
         match ready!(self.in_flight.poll_next(cx)) {
             Some(scored) => Poll::Ready(Some(self.finish(scored?))),
@@ -134,13 +147,13 @@ impl ScoreStream {
                     Poll::Ready(Some(batch)) if batch.num_rows() == 0 => {}
                     Poll::Ready(Some(batch)) => {
                         let timer = self.baseline.elapsed_compute().timer();
-                        self.waiting = Some(ReadBatch::try_new(batch, &self.args)?);
+                        self.waiting = Some(ReadBatch::try_new(&batch, &self.call, self.when.as_ref(), &self.kept)?);
                         timer.done();
                     }
                 }
                 continue;
             }
-            let Poll::Ready(scoring) = self.model.poll_open(&self.family, cx) else { return Ok(()) };
+            let Poll::Ready(scoring) = self.model.poll_open(&self.call, cx) else { return Ok(()) };
             let scoring = scoring?;
             let Some(batch) = &mut self.waiting else { return Ok(()) };
             match batch.reserve(&self.memory) {
@@ -149,8 +162,12 @@ impl ScoreStream {
                 Err(_) if !self.in_flight.is_empty() => return Ok(()),
                 Err(e) => return Err(e),
             }
-            while self.in_flight.is_empty() || self.in_flight.rows() + self.slice_rows <= self.max_rows {
-                let Some(slice) = batch.next_slice(self.slice_rows) else { break };
+            loop {
+                let room = room(&self.in_flight, self.slice_rows, self.max_rows, self.demand.as_deref());
+                if room == 0 {
+                    break;
+                }
+                let Some(slice) = batch.next_slice(room) else { break };
                 self.in_flight.submit(slice, scoring, self.metrics.runtime())?;
             }
             if !batch.is_done() {
@@ -162,7 +179,8 @@ impl ScoreStream {
 
     fn may_read(&self) -> bool {
         self.in_flight.is_empty()
-            || (self.in_flight.rows() < self.max_rows && self.in_flight.bytes() < READ_AHEAD_BYTES)
+            || (room(&self.in_flight, 1, self.max_rows, self.demand.as_deref()) > 0
+                && self.in_flight.bytes() < READ_AHEAD_BYTES)
     }
 
     /// The output for scored rows.
@@ -175,7 +193,7 @@ impl ScoreStream {
         for outcome in scored.outcomes() {
             match outcome {
                 Outcome::Failed(reason) if fails => {
-                    let (family, reason) = (self.family.clone(), reason.to_string());
+                    let (family, reason) = (self.call.family.clone(), reason.to_string());
                     return Err(PlannerError::RowFailed { family, reason }.into());
                 }
                 Outcome::Failed(reason) => {
@@ -197,7 +215,20 @@ impl ScoreStream {
         if self.wants_error {
             columns.push(Arc::new(errors.finish()));
         }
-        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+        let scored = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+        if let Some(demand) = &self.demand {
+            demand.count(&scored)?;
+        }
+        Ok(scored)
+    }
+}
+
+/// How many rows may be submitted at once now: a whole slice or none, unless the demand sets the pace.
+fn room(in_flight: &InFlight, slice: usize, max: usize, demand: Option<&Run>) -> usize {
+    match demand {
+        None if in_flight.is_empty() || in_flight.rows() + slice <= max => slice,
+        None => 0,
+        Some(demand) => slice.min(demand.rows_in_flight().min(max).saturating_sub(in_flight.rows())),
     }
 }
 

@@ -15,12 +15,12 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::session::{bare_session, config, metric, rows, run, session};
 
-/// A session whose table `t` has `batches` batches of 4 good rows in one partition.
+/// A session whose table `t` has `batches` batches of 4 good rows in one partition, each with a text of its own.
 fn long_session(batches: i64, prefetch: &str, pool: Arc<dyn MemoryPool>) -> SessionContext {
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().unwrap();
     let config = config().with_target_partitions(1).set_str("tamis.scoring.prefetch", prefetch);
     let context = bare_session(config, runtime);
-    let partition: Vec<_> = (0..batches).map(|_| rows(vec![0, 4, 5, 6])).collect();
+    let partition: Vec<_> = (0..batches).map(|n| rows([0, 4, 5, 6].map(|id| 100 * n + id).to_vec())).collect();
     let table = MemTable::try_new(partition[0].schema(), vec![partition]).unwrap();
     context.register_table("t", Arc::new(table)).unwrap();
     context

@@ -4,6 +4,12 @@
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod fetch;
+#[cfg(test)]
+mod fewer;
+#[cfg(test)]
 mod once;
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod session;

@@ -1,6 +1,6 @@
 //! A session with our rules over small tables of real pictures.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -26,6 +26,13 @@ pub(crate) const PICTURES: [&[u8]; 4] = [
     include_bytes!("../../../models/tests/golden/images/c16.png"),
     include_bytes!("../../../models/tests/golden/images/c19.png"),
 ];
+
+/// Rows of `t` that the model can score.
+pub(crate) const ALL: usize = ROWS as usize - 2;
+/// Those with width > 200: ids 6 to 11 without the bad one.
+pub(crate) const WIDE: usize = 5;
+/// Rows of `u` that it can score: ids 2 to 7 without the NULL.
+pub(crate) const U: usize = 5;
 
 /// The options of a session of these tests.
 pub(crate) fn config() -> SessionConfig {
@@ -121,4 +128,41 @@ fn formatted(batch: &RecordBatch) -> Vec<Vec<String>> {
         }
     };
     (0..batch.num_rows()).map(|row| (0..columns.len()).map(|column| cell(column, row)).collect()).collect()
+}
+
+/// Runs `sql` with and without the rules and holds the answers equal; the run with them, and how many score nodes it has.
+///
+/// Without the rules the functions score as often as they stand: these runs, whose calls nobody counts, share a cache.
+pub(crate) async fn compared(context: &SessionContext, sql: &str) -> (Run, usize) {
+    let with = run(context, sql).await;
+    let cache = TamisOptions::from_config(context.copied_config().options()).cache_path();
+    let set = async |key: &str, value: &str| {
+        context.sql(&format!("SET {key} = '{value}'")).await.unwrap().collect().await.unwrap();
+    };
+    set("tamis.planner.enabled", "false").await;
+    set("tamis.cache.path", scores()).await;
+    let without = run(context, sql).await;
+    set("tamis.cache.path", &cache).await;
+    set("tamis.planner.enabled", "true").await;
+    assert_eq!(without.scored, [0; 0], "no node without the rules: {sql}");
+    let (mut rows, mut expected) = (with.rows.clone(), without.rows);
+    if !sql.contains("ORDER BY") {
+        rows.sort();
+        expected.sort();
+    }
+    assert_eq!(rows, expected, "{sql}\n{}", displayed(&with.plan));
+    let nodes = with.scored.len();
+    (with, nodes)
+}
+
+/// A folder for the scores of this process.
+pub(crate) fn scores() -> &'static str {
+    static FOLDER: LazyLock<tempfile::TempDir> =
+        LazyLock::new(|| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
+    FOLDER.path().to_str().unwrap()
+}
+
+/// A plan as EXPLAIN shows it.
+pub(crate) fn displayed(plan: &Arc<dyn ExecutionPlan>) -> String {
+    datafusion::physical_plan::displayable(plan.as_ref()).indent(false).to_string()
 }

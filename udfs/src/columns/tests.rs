@@ -227,6 +227,22 @@ fn a_wrong_type_names_function_argument_type_and_what_is_accepted() {
 }
 
 #[test]
+fn rows_that_are_not_selected_are_null() {
+    let images: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "c", "d", "e"]));
+    let columns = SampleColumns::try_new(&[images.clone(), images]).unwrap();
+    let selected = columns.clone().with_selection(BooleanArray::from(vec![Some(true), Some(false), None, Some(true)]));
+    let null = [false, true, true, false, true];
+    for (row, null) in null.into_iter().enumerate() {
+        assert_eq!(selected.is_null(row), null, "{row}");
+        assert_eq!(selected.row(row) == Row::Null, null, "{row}");
+        assert_eq!(selected.names_files(row), !null, "{row}");
+    }
+    let narrowed = selected.with_selection(BooleanArray::from(vec![false, true, true, true, true]));
+    assert_eq!((0..5).filter(|row| !narrowed.is_null(*row)).collect::<Vec<_>>(), [3]);
+    assert!((0..5).all(|row| !columns.is_null(row)));
+}
+
+#[test]
 fn columns_of_unequal_length_are_refused() {
     let images = Arc::new(BinaryArray::from(BYTES.to_vec()));
     assert!(SampleColumns::try_new(&[images, texts().slice(0, 3)]).is_err());

@@ -1,30 +1,43 @@
 //! Running models: one owner thread a device, samples prepared ahead on CPU threads.
 //!
 //! A model is loaded once a process and shared by all queries. `submit` puts a call's rows into the model's queue
-//! (`queue`); threads of one pool fetch, decode and tokenise them (`prepare`), a bounded number ahead of the device; the
-//! one thread that owns the device packs what is ready into batches by length (`pack`) and runs the forward passes
-//! (`device`). Rows of different callers share batches. A panic or an error stays with the row that caused it.
+//! (`queue`); threads of one pool fetch their files and look up whether the outcome is known (`known`): in the query's
+//! own rows, so that rows of the same content are scored once, and in the score cache. Rows that are not known are
+//! decoded and tokenised (`prepare`), a bounded number ahead of the device; the first of them has the model loaded
+//! (`loading`). The one thread that owns the device packs what is ready into batches by length (`pack`) and runs the
+//! forward passes (`device`). Rows of different callers share batches. A panic or an error stays with the row that
+//! caused it.
 
+mod cost;
 mod device;
+mod known;
+mod loading;
+mod metrics;
 mod model;
 mod pack;
 mod panics;
 mod prepare;
 mod queue;
+mod recent;
 mod registry;
 mod request;
-mod resolve;
+pub(crate) mod resolve;
 mod submission;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
+use tamis_models::Scorer;
+use tamis_models::checkpoint::Location;
 
+use crate::cache::{ModelScores, ScoreCache};
 use crate::columns::SampleColumns;
 use crate::options::{OnError, TamisOptions};
+pub use cost::Cost;
+use known::Known;
+pub use known::QueryScores;
+pub use metrics::ScoringMetrics;
 use model::ModelHandle;
 use registry::ModelKey;
 use request::{Request, Settings};
@@ -41,27 +54,11 @@ pub enum Outcome {
     Failed(Arc<str>),
 }
 
-/// Counts of one consumer of a model, shared with the runtime.
-#[derive(Debug, Default)]
-pub struct ScoringMetrics {
-    /// Rows handed to the model's forward pass.
-    pub model_calls: AtomicU64,
-    /// Rows that the model scored.
-    pub rows_scored: AtomicU64,
-    /// Rows that could not be scored.
-    pub rows_failed: AtomicU64,
-    /// Forward passes that held at least one of this consumer's rows.
-    pub batches: AtomicU64,
-    /// CPU time spent on preparing, summed over threads, in nanoseconds.
-    pub prepare_nanos: AtomicU64,
-    /// Time of the forward passes, in nanoseconds, shared out by rows where a pass held other consumers' rows too.
-    pub forward_nanos: AtomicU64,
-}
-
-/// A loaded model with the options of one query: what a plan node or a function scores rows with.
+/// A model with the options of one query: what a plan node or a function scores rows with.
 #[derive(Debug, Clone)]
 pub struct Scoring {
     model: Arc<ModelHandle>,
+    known: Known,
     settings: Settings,
     on_error: OnError,
 }
@@ -70,24 +67,39 @@ impl Scoring {
     /// Checks at planning time that `model` (the literal third argument; `None` for the session's default) is a name
     /// that the session knows or a location that can be read. Loads nothing.
     pub fn check(family: &str, model: Option<&str>, options: &ConfigOptions) -> Result<()> {
-        Ok(resolve::check(family, model, &TamisOptions::from_config(options))?)
+        resolve::check(family, model, &TamisOptions::from_config(options))?;
+        Ok(())
     }
 
-    /// Loads the model, or finds it loaded. Blocks for as long as that takes.
+    /// Finds the model and, if scores are remembered, what is remembered of it. Loads no weights: they are loaded for
+    /// the first row that is not known. Blocks all the same, for a model's fingerprint may have to be made, and what is
+    /// remote fetched for that.
+    ///
+    /// Rows share outcomes with other rows of this `Scoring` and its clones; see [`within`](Self::within).
     pub fn open(family: &str, model: Option<&str>, options: &ConfigOptions) -> Result<Self> {
         let options = TamisOptions::from_config(options);
-        let location = resolve::resolve(family, model, &options)?;
+        let location = resolve::check(family, model, &options)?;
         let key = ModelKey { location, device: options.device(), dtype: options.dtype() };
-        Ok(Self::new(registry::open(&key)?, &options))
+        let cache = ScoreCache::open(&options);
+        let opened = registry::open(&key, cache.is_some())?;
+        let remembered = cache.zip(opened.fingerprint).map(|(cache, fingerprint)| cache.model(&fingerprint));
+        Ok(Self::new(opened.model, remembered, &options))
     }
 
-    fn new(model: Arc<ModelHandle>, options: &TamisOptions) -> Self {
+    fn new(model: Arc<ModelHandle>, cache: Option<Arc<ModelScores>>, options: &TamisOptions) -> Self {
         let settings = Settings {
             limits: options.limits(),
             budget: options.batch_tokens().for_device(options.device()),
             prefetch: options.prefetch(),
         };
-        Self { model, settings, on_error: options.on_error() }
+        let known = Known { query: QueryScores::default().of_model(model.model()), cache };
+        Self { model, known, settings, on_error: options.on_error() }
+    }
+
+    /// Shares outcomes with all that score within `query`: rows with the same content are scored once.
+    pub fn within(self, query: &Arc<QueryScores>) -> Self {
+        let known = Known { query: query.of_model(self.model.model()), ..self.known };
+        Self { known, ..self }
     }
 
     /// Starts scoring the rows of `columns`. The rows are prepared on CPU threads and packed into batches with whatever
@@ -95,7 +107,7 @@ impl Scoring {
     ///
     /// One outcome a row, in order. An error concerns the batch as a whole (the device failed), not a row.
     pub fn submit(&self, columns: Arc<SampleColumns>, metrics: Arc<ScoringMetrics>) -> Submission {
-        let (request, rows, reply) = Request::new(columns, metrics, self.settings.clone());
+        let (request, rows, reply) = Request::new(columns, metrics, self.settings.clone(), self.known.clone());
         self.model.submit(request.clone(), rows);
         Submission::new(self.model.clone(), request, reply)
     }
@@ -106,8 +118,11 @@ impl Scoring {
     }
 }
 
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+/// Makes `scorer` the model at `location` in this process, so that queries that name the location run it. For
+/// measurements and tests with a stand-in for a device; choose a location that is nobody else's, such as
+/// `stand-in://device`. Its scores can be remembered only if `location` has files to tell it by: turn the cache off.
+pub fn register_scorer(location: &Location, scorer: &Arc<dyn Scorer>) -> Result<()> {
+    Ok(registry::put(location, scorer)?)
 }
 
 #[cfg(test)]

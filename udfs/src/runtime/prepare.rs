@@ -1,4 +1,4 @@
-//! Preparing rows off the device's thread: fetching, decoding, resizing, tokenising.
+//! What is done for rows off the device's thread: fetching, looking up, decoding, resizing, tokenising.
 //!
 //! Files that a row names are fetched on threads of their own, many more than there are cores: they wait for disks and
 //! servers, and decoding shall not wait with them.
@@ -11,10 +11,14 @@ use std::time::Instant;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tamis_models::{Prepared, Sample, SampleError, Scorer};
 
+use super::Outcome;
+use super::known::Owner;
+use super::loading::Unknown;
+use super::metrics::nanos;
 use super::model::Model;
 use super::panics::contained;
-use super::request::{Ready, Ticket};
-use super::{Outcome, nanos};
+use super::request::{Ready, Source, Ticket};
+use crate::cache::{KnownScore, ScoreKey};
 use crate::columns::{ImageRef, Row};
 use crate::fetch::{self, FetchError};
 
@@ -49,14 +53,14 @@ pub(super) fn pools() -> Result<&'static Pools, String> {
 }
 
 /// Files that were fetched for a row: one for each of its images, `None` where the column has the bytes.
-type Fetched = Vec<Option<Vec<u8>>>;
+pub(super) type Fetched = Vec<Option<Vec<u8>>>;
 
 impl Pools {
-    /// Takes a row through all of its preparation.
-    pub(super) fn spawn(&'static self, model: Arc<Model>, ticket: Ticket) {
+    /// Takes a row through all that is done for it here.
+    pub(super) fn begin(&'static self, model: Arc<Model>, ticket: Ticket) {
         if !ticket.request.columns.names_files(ticket.row) {
             // First in, first out, from within the pool too: the oldest row is the one that is waited for.
-            self.prepare.spawn_fifo(move || run(&model, ticket, |ticket| prepare(model.scorer(), ticket, &[])));
+            self.prepare.spawn_fifo(move || look_up(&model, ticket, Vec::new()));
             return;
         }
         self.fetch.spawn_fifo(move || {
@@ -64,8 +68,16 @@ impl Pools {
                 true => Ok(Vec::new()),
                 false => contained(|| fetch_all(&ticket)).unwrap_or_else(|panic| Err(PrepareError::Panicked(panic))),
             };
-            self.prepare.spawn_fifo(move || run(&model, ticket, |ticket| prepare(model.scorer(), ticket, &fetched?)));
+            match fetched {
+                Ok(fetched) => self.prepare.spawn_fifo(move || look_up(&model, ticket, fetched)),
+                Err(reason) => refuse(&model, ticket, &reason),
+            }
         });
+    }
+
+    /// Prepares a row that has waited for the model.
+    pub(super) fn prepare(&'static self, model: Arc<Model>, row: Unknown) {
+        self.prepare.spawn_fifo(move || prepare(&model, row));
     }
 }
 
@@ -84,33 +96,65 @@ enum PrepareError {
     Panicked(String),
 }
 
-/// Prepares one row and hands it on; whatever happens, the row leaves this stage.
-fn run(model: &Arc<Model>, ticket: Ticket, prepare: impl FnOnce(&Ticket) -> Result<Prepared, PrepareError>) {
-    let request = &ticket.request;
-    if request.is_cancelled() {
-        model.spawn(model.queue().discard());
+/// Finishes a row that is known, lets one wait whose content is on its way, and prepares any other.
+fn look_up(model: &Arc<Model>, ticket: Ticket, fetched: Fetched) {
+    if ticket.request.is_cancelled() {
+        drop(ticket);
+        model.spawn(model.queue().discard(1));
         return;
     }
+    let request = Arc::clone(&ticket.request);
     let started = Instant::now();
-    let prepared = contained(|| prepare(&ticket)).unwrap_or_else(|panic| Err(PrepareError::Panicked(panic)));
+    let key = contained(|| Ok(ScoreKey::of(&sample(&ticket, &fetched)?, &request.settings.limits)));
     request.metrics.prepare_nanos.fetch_add(nanos(started.elapsed()), Ordering::Relaxed);
-    match prepared {
-        Ok(sample) => model.queue().ready(Ready { ticket, sample }),
-        Err(reason) => {
-            request.finish(ticket.row, Outcome::Failed(reason.to_string().into()));
-            drop(ticket);
-            model.spawn(model.queue().discard());
-        }
+    match key.unwrap_or_else(|panic| Err(PrepareError::Panicked(panic))) {
+        Err(reason) => refuse(model, ticket, &reason),
+        Ok(key) => match request.known.look_up(ticket, key) {
+            Some(owner) => prepare(model, Unknown { owner, fetched }),
+            None => model.spawn(model.queue().discard(1)),
+        },
     }
 }
 
-fn prepare(scorer: &dyn Scorer, ticket: &Ticket, fetched: &[Option<Vec<u8>>]) -> Result<Prepared, PrepareError> {
-    let limits = &ticket.request.settings.limits;
+/// Ends a row of which not even the content is known.
+fn refuse(model: &Arc<Model>, Ticket { request, row }: Ticket, reason: &PrepareError) {
+    request.finish(row, Outcome::Failed(reason.to_string().into()), Source::Model);
+    drop(request);
+    model.spawn(model.queue().discard(1));
+}
+
+/// Prepares one row and hands it on; whatever happens, the row leaves this stage.
+fn prepare(model: &Arc<Model>, row: Unknown) {
+    let request = Arc::clone(row.owner.request());
+    if request.is_cancelled() {
+        drop(row);
+        model.spawn(model.queue().discard(1));
+        return;
+    }
+    let Some(scorer) = model.scorer() else { return model.park(row) };
+    let Unknown { owner, fetched } = row;
+    let started = Instant::now();
+    let prepared = contained(|| prepare_sample(scorer.as_ref(), &owner, &fetched));
+    request.metrics.prepare_nanos.fetch_add(nanos(started.elapsed()), Ordering::Relaxed);
+    match prepared.unwrap_or_else(|panic| Err(PrepareError::Panicked(panic))) {
+        Ok(sample) => return model.queue().ready(Ready { owner, sample }),
+        Err(PrepareError::Sample(reason)) => owner.keep(KnownScore::Failed(reason.to_string().into())),
+        Err(reason) => owner.fail_once(reason.to_string()),
+    }
+    model.spawn(model.queue().discard(1));
+}
+
+fn prepare_sample(scorer: &dyn Scorer, owner: &Owner, fetched: &Fetched) -> Result<Prepared, PrepareError> {
+    Ok(scorer.prepare(&sample(owner.ticket(), fetched)?, &owner.request().settings.limits)?)
+}
+
+/// A row's content.
+fn sample<'a>(ticket: &'a Ticket, fetched: &'a Fetched) -> Result<Sample<'a>, PrepareError> {
     let bytes = |position: usize, image| match image {
         ImageRef::Bytes(bytes) => bytes,
         ImageRef::Path(_) => fetched.get(position).and_then(Option::as_deref).unwrap_or_default(),
     };
-    let sample = match ticket.request.columns.row(ticket.row) {
+    Ok(match ticket.request.columns.row(ticket.row) {
         // NULL rows are answered before they come here.
         Row::Null => return Err(SampleError::NoImage.into()),
         Row::Pair { image, text } => Sample::Pair { image: bytes(0, image), text },
@@ -118,8 +162,7 @@ fn prepare(scorer: &dyn Scorer, ticket: &Ticket, fetched: &[Option<Vec<u8>>]) ->
             let images = images.into_iter().enumerate().map(|(i, image)| Some(bytes(i, image?)));
             Sample::Document { images: images.collect(), texts }
         }
-    };
-    Ok(scorer.prepare(&sample, limits)?)
+    })
 }
 
 fn fetch_all(ticket: &Ticket) -> Result<Fetched, PrepareError> {

@@ -7,6 +7,7 @@ use futures::channel::oneshot;
 use parking_lot::Mutex;
 use tamis_models::{Limits, Prepared};
 
+use super::known::{Known, Owner};
 use super::{Outcome, ScoringMetrics};
 use crate::columns::SampleColumns;
 use crate::error::Error;
@@ -28,6 +29,7 @@ pub(super) struct Request {
     pub(super) columns: Arc<SampleColumns>,
     pub(super) metrics: Arc<ScoringMetrics>,
     pub(super) settings: Settings,
+    pub(super) known: Known,
     cancelled: AtomicBool,
     answer: Mutex<Answer>,
 }
@@ -41,18 +43,30 @@ struct Answer {
 
 pub(super) type Reply = oneshot::Receiver<Result<Vec<Outcome>, Error>>;
 
+/// Where a row's outcome comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The model, or what comes before it.
+    Model,
+    /// The score cache.
+    Cache,
+    /// Another row of the query.
+    Shared,
+}
+
 impl Request {
     /// A request for the rows of `columns` that are not NULL: it, their numbers, and where the answer will come.
     pub(super) fn new(
         columns: Arc<SampleColumns>,
         metrics: Arc<ScoringMetrics>,
         settings: Settings,
+        known: Known,
     ) -> (Arc<Self>, Vec<usize>, Reply) {
         let rows: Vec<usize> = (0..columns.len()).filter(|row| !columns.is_null(*row)).collect();
         let (sender, receiver) = oneshot::channel();
         let answer = Answer { outcomes: vec![Outcome::Null; columns.len()], open: rows.len(), reply: Some(sender) };
-        let request =
-            Self { columns, metrics, settings, cancelled: AtomicBool::new(false), answer: Mutex::new(answer) };
+        let (cancelled, answer) = (AtomicBool::new(false), Mutex::new(answer));
+        let request = Self { columns, metrics, settings, known, cancelled, answer };
         if rows.is_empty() {
             request.answer.lock().send();
         }
@@ -70,12 +84,20 @@ impl Request {
     }
 
     /// Records a row's outcome; the last one sends the answer.
-    pub(super) fn finish(&self, row: usize, outcome: Outcome) {
-        match outcome {
-            Outcome::Score(_) => self.metrics.rows_scored.fetch_add(1, Ordering::Relaxed),
-            Outcome::Failed(_) => self.metrics.rows_failed.fetch_add(1, Ordering::Relaxed),
-            Outcome::Null => 0,
+    pub(super) fn finish(&self, row: usize, outcome: Outcome, source: Source) {
+        let count = match (source, &outcome) {
+            (Source::Cache, _) => Some(&self.metrics.cache_hits),
+            (Source::Shared, _) => Some(&self.metrics.rows_shared),
+            (Source::Model, Outcome::Score(_)) => Some(&self.metrics.rows_scored),
+            (Source::Model, Outcome::Failed(_) | Outcome::Null) => None,
         };
+        let failed = matches!(outcome, Outcome::Failed(_)).then_some(&self.metrics.rows_failed);
+        for counter in [count, failed].into_iter().flatten() {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Outcome::Score(score) = &outcome {
+            self.known.query.model().recent().push(*score);
+        }
         let mut answer = self.answer.lock();
         answer.outcomes[row] = outcome;
         answer.open -= 1;
@@ -104,7 +126,7 @@ impl Answer {
 }
 
 /// One row of a request on its way.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) request: Arc<Request>,
     pub(super) row: usize,
@@ -113,6 +135,6 @@ pub(super) struct Ticket {
 /// A row that waits for the device.
 #[derive(Debug)]
 pub(super) struct Ready {
-    pub(super) ticket: Ticket,
+    pub(super) owner: Owner,
     pub(super) sample: Prepared,
 }

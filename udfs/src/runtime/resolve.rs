@@ -14,7 +14,7 @@ const DEFAULT: &str = "default";
 ///
 /// A name that the session defines (`tamis.model.NAME`) comes before a place of the same spelling. Without an argument the
 /// family's option counts, and where that still has its default, a model named like the family.
-pub(super) fn resolve(family: &str, model: Option<&str>, options: &TamisOptions) -> Result<Location, Error> {
+pub(crate) fn resolve(family: &str, model: Option<&str>, options: &TamisOptions) -> Result<Location, Error> {
     let chosen = match family {
         "unifilter" => options.unifilter_model(),
         _ => return Err(Error::UnknownFamily { family: family.to_string() }),
@@ -34,15 +34,18 @@ pub(super) fn resolve(family: &str, model: Option<&str>, options: &TamisOptions)
 }
 
 /// Resolves, and asks whether the place can be read. Loads nothing.
-pub(super) fn check(family: &str, model: Option<&str>, options: &TamisOptions) -> Result<(), Error> {
+pub(super) fn check(family: &str, model: Option<&str>, options: &TamisOptions) -> Result<Location, Error> {
     let location = resolve(family, model, options)?;
     let is_named = model.is_some_and(|name| options.models().contains_key(name));
-    location.check().map_err(|source| match model {
-        Some(name) if !is_named => {
-            Error::UnknownModel { name: name.to_string(), known: known(options), source: Arc::new(source) }
-        }
-        _ => Error::Load { model: location.to_string(), source: Arc::new(source) },
-    })
+    match location.check() {
+        Ok(()) => Ok(location),
+        Err(source) => Err(match model {
+            Some(name) if !is_named => {
+                Error::UnknownModel { name: name.to_string(), known: known(options), source: Arc::new(source) }
+            }
+            _ => Error::Load { model: location.to_string(), source: Arc::new(source) },
+        }),
+    }
 }
 
 fn known(options: &TamisOptions) -> String {

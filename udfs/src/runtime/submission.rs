@@ -46,7 +46,7 @@ impl Future for Submission {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.reply).poll(context).map(|answer| {
             self.answered = true;
-            let stopped = |_| Error::Stopped { model: self.model.name().to_string() };
+            let stopped = |_| Error::Stopped { model: self.model.model().name().to_string() };
             Ok(answer.map_err(stopped)??)
         })
     }
@@ -56,7 +56,7 @@ impl Drop for Submission {
     fn drop(&mut self) {
         if !self.answered {
             self.request.cancel();
-            self.model.purge();
+            self.model.purge(&self.request);
         }
     }
 }

@@ -5,15 +5,24 @@
 //! gigabyte, or one dictionary page of a gigabyte: compressed, decompressed and copied, it takes three. Here a chunk is read
 //! in blocks, decompressed as a stream, and handed to the Parquet decoder in pages of a few megabytes that are cut on the
 //! way ([`pages`]).
+//!
+//! Predicates are applied to rows: their columns are read first ([`filter`]), then the others, of which pages without a
+//! row that is wanted are passed over ([`chunk_rows`]).
 
 mod block;
+mod chunk_rows;
 mod codec;
+mod filter;
 mod header;
 mod levels;
 mod opener;
 mod pages;
+mod reading;
 mod rows;
+mod selection;
 mod source;
 
+pub(super) use block::Sizes;
 pub(super) use codec::can_stream;
-pub(super) use source::StreamedParquet;
+pub(super) use opener::{StreamOpener, row_number_field, with_field};
+pub(super) use source::{StreamedParquet, Streaming};

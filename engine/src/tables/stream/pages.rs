@@ -2,16 +2,17 @@
 
 use std::io::{self, Read};
 
-use datafusion::parquet::basic::{Compression, Encoding, Type};
+use datafusion::parquet::basic::{Compression, ConvertedType, Encoding, LogicalType, Type};
 use datafusion::parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use datafusion::parquet::errors::{ParquetError, Result};
 use datafusion::parquet::file::metadata::ColumnChunkMetaData;
 
 use super::block::{BlockReader, Object};
+use super::chunk_rows::ChunkRows;
 use super::codec::decompress;
 use super::header::{self, PageHeader, PageKind};
 use super::levels;
-use super::rows::{DictionaryValues, Levels, Parts, PlainValues};
+use super::rows::{DictionaryValues, EMPTY, Levels, Parts, PlainValues, UNUSED};
 
 /// No more than this is allocated on the word of a header.
 const BELIEVED: usize = 8 << 20;
@@ -24,6 +25,9 @@ struct Dictionary {
 }
 
 /// Reads the pages of one column chunk.
+///
+/// With rows selected, a page of byte strings without a wanted row is not read, and values of unwanted rows in a page
+/// that is cut are not kept: empty strings stand in their places, which the decoder passes over.
 pub(super) struct ChunkPages {
     object: Object,
     reader: BlockReader,
@@ -33,8 +37,11 @@ pub(super) struct ChunkPages {
     /// Values that no page has given yet, NULLs included.
     values_left: u64,
     column: Column,
+    rows: ChunkRows,
     dictionary: Option<Dictionary>,
     parts: Option<Parts>,
+    /// A page that was looked at and not taken yet.
+    peeked: Option<Page>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,24 +53,33 @@ struct Column {
 }
 
 impl ChunkPages {
-    pub(super) fn new(object: &Object, chunk: &ColumnChunkMetaData) -> Self {
+    pub(super) fn new(object: &Object, chunk: &ColumnChunkMetaData, mut rows: ChunkRows) -> Self {
         let (start, length) = chunk.byte_range();
         let description = chunk.column_descr();
         let column = Column {
             codec: chunk.compression(),
-            is_bytes: description.physical_type() == Type::BYTE_ARRAY,
+            // An empty string is no number.
+            is_bytes: description.physical_type() == Type::BYTE_ARRAY
+                && description.converted_type() != ConvertedType::DECIMAL
+                && !matches!(description.logical_type_ref(), Some(LogicalType::Decimal { .. })),
             max_definition: description.max_def_level(),
             max_repetition: description.max_rep_level(),
         };
+        if !column.is_bytes {
+            rows.read_every_page();
+        }
+        let wanted = rows.wanted_bytes(start..start + length, object.sizes.gap());
         Self {
             object: object.clone(),
-            reader: BlockReader::new(object, start..start + length),
+            reader: BlockReader::with_wanted(object, start, start + length, wanted),
             position: start,
             end: start + length,
             values_left: chunk.num_values().max(0) as u64,
             column,
+            rows,
             dictionary: None,
             parts: None,
+            peeked: None,
         }
     }
 
@@ -78,8 +94,12 @@ impl ChunkPages {
             if self.values_left == 0 || self.position >= self.end {
                 return Ok(None);
             }
+            if let Some((rows, end)) = self.rows.unwanted_page(self.position) {
+                self.jump(end);
+                return Ok(Some(self.blank(rows)));
+            }
             let header = self.header()?;
-            let cut = self.column.is_bytes && header.uncompressed > self.object.cut.larger_than;
+            let cut = self.column.is_bytes && header.uncompressed > self.object.sizes.cut_larger_than;
             match &header.kind {
                 PageKind::Other => self.jump(self.position + header.compressed),
                 PageKind::Dictionary { values, .. } if cut => {
@@ -94,12 +114,20 @@ impl ChunkPages {
                 }
                 kind => {
                     let (values, encoding) = data(kind);
+                    let is_flat = self.column.max_repetition == 0;
+                    if is_flat && self.rows.are_unwanted(values as usize) {
+                        self.jump(self.position + header.compressed);
+                        return Ok(Some(self.blank(values as usize)));
+                    }
                     self.values_left = self.values_left.saturating_sub(u64::from(values));
                     if encoding == Encoding::RLE_DICTIONARY && self.dictionary.is_some() {
                         self.parts = Some(self.cut_dictionary_run(header)?);
                     } else if cut && encoding == Encoding::PLAIN && has_rle_levels(kind) {
                         self.parts = Some(self.cut_plain(&header)?);
                     } else {
+                        if is_flat {
+                            self.rows.pass(values as usize);
+                        }
                         return self.whole(&header).map(Some);
                     }
                 }
@@ -118,9 +146,49 @@ impl ChunkPages {
         Ok(header)
     }
 
+    /// Goes on at `position`, which lies ahead.
     fn jump(&mut self, position: u64) {
         self.position = position;
-        self.reader = BlockReader::new(&self.object, position..self.end);
+        self.reader.seek(position);
+    }
+
+    fn reader_from(&self, position: u64) -> BlockReader {
+        let wanted = self.rows.wanted_bytes(position..self.end, self.object.sizes.gap());
+        BlockReader::with_wanted(&self.object, position, self.end, wanted)
+    }
+
+    /// Empty strings for rows that nobody wants, one a row.
+    fn blank(&mut self, rows: usize) -> Page {
+        self.rows.pass(rows);
+        let mut body = vec![];
+        for (level, max) in [(0, self.column.max_repetition), (self.column.max_definition, self.column.max_definition)]
+        {
+            if max > 0 {
+                let encoded = levels::encode(&vec![level as u32; rows], levels::bit_width(max));
+                body.extend((encoded.len() as u32).to_le_bytes());
+                body.extend(encoded);
+            }
+        }
+        body.extend(EMPTY.repeat(rows));
+        // Of a list, the number of values is not known: then the chunk's end is the end.
+        if self.column.max_repetition == 0 {
+            self.values_left = self.values_left.saturating_sub(rows as u64);
+        }
+        Page::DataPage {
+            buf: body.into(),
+            num_values: rows as u32,
+            encoding: Encoding::PLAIN,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        }
+    }
+
+    /// Of each value, whether its row is wanted; `None` if all are. The rows are passed.
+    fn wanted_values(&mut self, levels: &Levels) -> Option<Vec<bool>> {
+        let wanted = self.rows.wanted()?.of_values(levels);
+        self.rows.pass(levels.rows());
+        Some(wanted)
     }
 
     /// A page's decoded body: the levels of a V2 page are never compressed.
@@ -177,10 +245,12 @@ impl ChunkPages {
     fn cut_plain(&mut self, header: &PageHeader) -> io::Result<Parts> {
         let start = self.position;
         self.position = start + header.compressed;
-        let behind = BlockReader::new(&self.object, self.position..self.end);
+        let behind = self.reader_from(self.position);
+        self.reader.end_at(self.position);
         let body = std::mem::replace(&mut self.reader, behind).take(header.compressed);
         let (levels, values) = self.column.open(header, body)?;
-        Ok(Parts::new(levels, Box::new(PlainValues(values)), self.object.cut.into))
+        let wanted = self.wanted_values(&levels);
+        Ok(Parts::new(levels, Box::new(PlainValues(values)), self.object.sizes.cut_into, wanted))
     }
 
     /// Reads the data pages from here on that refer to the large dictionary, and streams the dictionary along them.
@@ -217,16 +287,23 @@ impl ChunkPages {
             let next = self.header()?;
             let is_data = matches!(next.kind, PageKind::DataV1 { .. } | PageKind::DataV2 { .. });
             if !is_data || data(&next.kind).1 != Encoding::RLE_DICTIONARY {
-                self.jump(header_at);
+                self.position = header_at;
+                self.reader = self.reader_from(header_at);
                 break;
             }
             self.values_left = self.values_left.saturating_sub(u64::from(data(&next.kind).0));
             page = next;
         }
+        let wanted = self.wanted_values(&levels);
+        if let Some(wanted) = &wanted {
+            let of_values = (0..levels.count).filter(|&at| levels.is_value(at));
+            let unwanted = of_values.zip(&mut indices).filter(|(at, _)| !wanted[*at]);
+            unwanted.for_each(|(_, index)| *index = UNUSED);
+        }
         let body = BlockReader::new(&self.object, dictionary.body);
         let entries = decompress(column.codec, body)?;
         let values = DictionaryValues::try_new(entries, dictionary.entries, indices)?;
-        Ok(Parts::new(levels, Box::new(values), self.object.cut.into))
+        Ok(Parts::new(levels, Box::new(values), self.object.sizes.cut_into, wanted))
     }
 }
 
@@ -317,20 +394,34 @@ impl Iterator for ChunkPages {
 
 impl PageReader for ChunkPages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
+        if let Some(page) = self.peeked.take() {
+            return Ok(Some(page));
+        }
         ChunkPages::next(self).map_err(|e| ParquetError::External(Box::new(e)))
     }
 
+    /// Looks at a page by reading it: what nobody wants costs nothing.
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
-        Err(ParquetError::NYI("looking ahead in a stream of pages".into()))
+        if self.peeked.is_none() {
+            self.peeked = self.get_next_page()?;
+        }
+        let is_flat = self.column.max_repetition == 0;
+        Ok(self.peeked.as_ref().map(|page| PageMetadata {
+            num_rows: None,
+            // A part of a list must not be passed over as if it were rows.
+            num_levels: is_flat.then(|| page.num_values() as usize),
+            is_dict: matches!(page, Page::DictionaryPage { .. }),
+        }))
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
-        Err(ParquetError::NYI("skipping in a stream of pages".into()))
+        self.get_next_page().map(drop)
     }
 
     /// Where a page is cut has nothing to do with where a record ends.
     fn at_record_boundary(&mut self) -> Result<bool> {
-        Ok(self.values_left == 0 && self.parts.as_ref().is_none_or(Parts::is_done))
+        let all_read = self.values_left == 0 || self.position >= self.end;
+        Ok(all_read && self.peeked.is_none() && self.parts.as_ref().is_none_or(Parts::is_done))
     }
 }
 

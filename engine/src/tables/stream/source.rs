@@ -16,26 +16,33 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
 use object_store::ObjectStore;
 
+use super::block::Sizes;
 use super::opener::StreamOpener;
+use crate::tables::guarded::GuardedParquet;
 
 /// DataFusion's Parquet source with another way to read the files.
 ///
 /// Planning is left to the source inside: what it takes of projections and predicates is what the opener works with.
-/// Predicates choose row groups here; they are not applied to rows, and the plan keeps its filter.
 #[derive(Clone)]
 pub(in crate::tables) struct StreamedParquet {
     inner: Arc<dyn FileSource>,
-    metadata_cache: Arc<FileMetadataCache>,
-    batch_size: usize,
+    streaming: Streaming,
+}
+
+/// How files are read as streams.
+#[derive(Clone)]
+pub(in crate::tables) struct Streaming {
+    pub(in crate::tables) metadata_cache: Arc<FileMetadataCache>,
+    pub(in crate::tables) batch_size: usize,
+    pub(in crate::tables) sizes: Sizes,
+    /// The name of the column of row numbers, the last of the file schema, if there is one.
+    pub(in crate::tables) row_number: Option<String>,
 }
 
 impl StreamedParquet {
-    pub(in crate::tables) fn new(
-        inner: Arc<dyn FileSource>,
-        metadata_cache: Arc<FileMetadataCache>,
-        batch_size: usize,
-    ) -> Self {
-        Self { inner, metadata_cache, batch_size }
+    /// Plans as `inner` does and reads as streams.
+    pub(in crate::tables) fn new(inner: GuardedParquet, streaming: Streaming) -> Self {
+        Self { inner: Arc::new(inner), streaming }
     }
 
     fn with_inner(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
@@ -60,16 +67,22 @@ impl FileSource for StreamedParquet {
             }
         };
         let adapters = config.expr_adapter_factory.clone();
+        let Streaming { metadata_cache, batch_size, sizes, row_number } = self.streaming.clone();
         Ok(Arc::new(StreamOpener {
             store,
-            metadata_cache: Arc::clone(&self.metadata_cache),
+            metadata_cache,
             adapters: adapters.unwrap_or_else(|| Arc::new(DefaultPhysicalExprAdapterFactory)),
             table_schema,
             projection,
             predicate: self.inner.filter(),
-            batch_size: self.batch_size,
+            filters_rows: self.inner.downcast_ref::<GuardedParquet>().is_some_and(GuardedParquet::filters_rows),
+            row_number,
+            rows: None,
+            sizes,
+            batch_size,
             partition,
             metrics: self.inner.metrics().clone(),
+            scanned: None,
         }))
     }
 
@@ -78,7 +91,8 @@ impl FileSource for StreamedParquet {
     }
 
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        Arc::new(Self { batch_size, ..self.clone() })
+        let streaming = Streaming { batch_size, ..self.streaming.clone() };
+        Arc::new(Self { inner: self.inner.with_batch_size(batch_size), streaming })
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
@@ -100,8 +114,8 @@ impl FileSource for StreamedParquet {
     fn fmt_extra(&self, t: DisplayFormatType, f: &mut Formatter<'_>) -> fmt::Result {
         self.inner.fmt_extra(t, f)?;
         match t {
-            DisplayFormatType::TreeRender => writeln!(f, "streamed=true, batch_size={}", self.batch_size),
-            _ => write!(f, ", streamed=true, batch_size={}", self.batch_size),
+            DisplayFormatType::TreeRender => writeln!(f, "streamed=true, batch_size={}", self.streaming.batch_size),
+            _ => write!(f, ", streamed=true, batch_size={}", self.streaming.batch_size),
         }
     }
 
@@ -114,10 +128,7 @@ impl FileSource for StreamedParquet {
         filters: Vec<Arc<dyn PhysicalExpr>>,
         config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
-        // The predicate is for choosing row groups only, whatever the session says.
-        let mut config = config.clone();
-        config.execution.parquet.pushdown_filters = false;
-        let mut pushed = self.inner.try_pushdown_filters(filters, &config)?;
+        let mut pushed = self.inner.try_pushdown_filters(filters, config)?;
         pushed.updated_node = pushed.updated_node.map(|inner| self.with_inner(inner));
         Ok(pushed)
     }

@@ -5,18 +5,29 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use tamis_udfs::calls::CallOutput;
 
-use super::call::{ModelCall, map_columns, qualified};
+use super::super::columns::map_columns;
+use super::call::{ModelCall, qualified};
+use super::reach::Reach;
+use crate::ScoreColumns;
 
 /// A call and the output columns that carry what it returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Score {
     /// The call in terms of the plan's output columns.
     pub(super) call: ModelCall,
+    /// The rows that have the score; the others have NULL.
+    pub(super) reach: Reach,
     pub(super) score: Column,
     pub(super) error: Option<Column>,
 }
 
 impl Score {
+    /// The score of a node that adds `columns`.
+    pub(super) fn new(call: ModelCall, reach: Reach, columns: &ScoreColumns) -> Self {
+        let error = columns.error.as_ref().map(Column::new_unqualified);
+        Self { call, reach, score: Column::new_unqualified(&columns.score), error }
+    }
+
     /// The column that carries `output`.
     pub(super) fn column(&self, output: CallOutput) -> Option<&Column> {
         match output {
@@ -29,7 +40,8 @@ impl Score {
     /// is dropped.
     pub(super) fn map_columns(&self, f: impl Fn(&Column) -> Option<Column>) -> Option<Self> {
         let call = self.call.map_args(|arg| map_columns(arg, &f))?;
-        Some(Self { call, score: f(&self.score)?, error: self.error.as_ref().and_then(&f) })
+        let reach = self.reach.clone();
+        Some(Self { call, reach, score: f(&self.score)?, error: self.error.as_ref().and_then(&f) })
     }
 
     /// Whether a row that an outer join fills with NULLs has a NULL score by the call too.
@@ -57,9 +69,15 @@ impl Scored {
         self.plan.schema()
     }
 
-    /// The column that carries `output` of `call`, if there is one.
-    pub(super) fn column(&self, call: &ModelCall, output: CallOutput) -> Option<&Column> {
-        self.available.iter().filter(|score| &score.call == call).find_map(|score| score.column(output))
+    /// The column that carries `output` of `call` for all rows of `reach`, if there is one.
+    pub(super) fn column(&self, call: &ModelCall, output: CallOutput, reach: &Reach) -> Option<&Column> {
+        let serves = |score: &&Score| &score.call == call && (score.reach == Reach::All || &score.reach == reach);
+        self.available.iter().filter(serves).find_map(|score| score.column(output))
+    }
+
+    /// Forgets the scores that only some rows have: they served the expressions of one node.
+    pub(super) fn settle(&mut self) {
+        self.available.retain(|score| score.reach == Reach::All);
     }
 
     /// The scores whose columns all exist in `schema`.

@@ -1,59 +1,46 @@
 //! Recognising model calls in expressions.
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, TryCast};
 use tamis_udfs::calls::{CallOutput, ModelFunction, model_function};
 
+use super::super::columns::{map_columns, resolve};
 use crate::PlannerError;
 
 /// The argument that names the model, counted from 0.
 const MODEL_ARGUMENT: usize = 2;
 
-/// A model call apart from what it returns: functions with equal calls share one score node.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct ModelCall {
-    pub(super) family: String,
-    pub(super) model: Option<String>,
-    /// The arguments without the model's name, in terms of one plan's output columns, each with its qualifier.
-    pub(super) args: Vec<Expr>,
-}
+/// A call in terms of one plan's output columns, each with its qualifier.
+pub(super) type ModelCall = crate::ModelCall<Expr>;
 
-impl ModelCall {
-    /// The call that `expr` is over rows of `schema`, and what is wanted of it, if it is one that a node can make.
-    ///
-    /// None are calls over columns of another scope (outer references, lambda variables), over volatile arguments,
-    /// which may not be evaluated a different number of times, and over what only its own node can evaluate
-    /// (subqueries, aggregates, windows, placeholders).
-    pub(super) fn of(expr: &Expr, schema: &DFSchema) -> Result<Option<(Self, CallOutput)>> {
-        let (Some(ModelFunction { family, output }), Expr::ScalarFunction(function)) = (function_of(expr), expr) else {
-            return Ok(None);
-        };
-        if function.args.iter().any(|arg| arg.is_volatile() || !is_plain(arg)) {
-            return Ok(None);
-        }
-        let expected = match output {
-            CallOutput::Score => DataType::Float32,
-            CallOutput::Error => DataType::Utf8,
-        };
-        let content = &function.args[..function.args.len().min(MODEL_ARGUMENT)];
-        let Some(args) = content.iter().map(|arg| qualified(arg, schema)).collect::<Option<Vec<_>>>() else {
-            return Ok(None);
-        };
-        if function.args.len() > MODEL_ARGUMENT + 1 || expr.get_type(schema)? != expected {
-            return Ok(None);
-        }
-        let model = function.args.get(MODEL_ARGUMENT).map(|arg| model_name(family, arg)).transpose()?;
-        Ok(Some((Self { family: family.into(), model, args }, output)))
+/// The call that `expr` is over rows of `schema`, and what is wanted of it, if it is one that a node can make.
+///
+/// None are calls over columns of another scope (outer references, lambda variables), over volatile arguments,
+/// which may not be evaluated a different number of times, and over what only its own node can evaluate
+/// (subqueries, aggregates, windows, placeholders).
+pub(super) fn call_of(expr: &Expr, schema: &DFSchema) -> Result<Option<(ModelCall, CallOutput)>> {
+    let (Some(ModelFunction { family, output }), Expr::ScalarFunction(function)) = (function_of(expr), expr) else {
+        return Ok(None);
+    };
+    if function.args.iter().any(|arg| arg.is_volatile() || !is_plain(arg)) {
+        return Ok(None);
     }
-
-    /// The same call with each of its arguments rewritten; `None` if one cannot be.
-    pub(super) fn map_args(&self, f: impl Fn(&Expr) -> Option<Expr>) -> Option<Self> {
-        let args = self.args.iter().map(f).collect::<Option<_>>()?;
-        Some(Self { family: self.family.clone(), model: self.model.clone(), args })
+    let expected = match output {
+        CallOutput::Score => DataType::Float32,
+        CallOutput::Error => DataType::Utf8,
+    };
+    let content = &function.args[..function.args.len().min(MODEL_ARGUMENT)];
+    let Some(args) = content.iter().map(|arg| qualified(arg, schema)).collect::<Option<Vec<_>>>() else {
+        return Ok(None);
+    };
+    if function.args.len() > MODEL_ARGUMENT + 1 || expr.get_type(schema)? != expected {
+        return Ok(None);
     }
+    let model = function.args.get(MODEL_ARGUMENT).map(|arg| model_name(family, arg)).transpose()?;
+    Ok(Some((ModelCall { family: family.into(), model, args }, output)))
 }
 
 /// The model function that `expr` calls, whether or not a node can make the call.
@@ -64,36 +51,13 @@ pub(super) fn function_of(expr: &Expr) -> Option<ModelFunction> {
     }
 }
 
-/// Whether `expr` calls a model anywhere, subqueries apart.
-pub(super) fn calls_a_model(expr: &Expr) -> bool {
-    expr.exists(|e| Ok(function_of(e).is_some())).unwrap_or(true)
-}
-
 /// `expr` with each column as `schema` names it; `None` if a column is not there.
 pub(super) fn qualified(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
-    map_columns(expr, |column| {
-        schema.maybe_index_of_column(column).map(|index| Column::from(schema.qualified_field(index)))
-    })
-}
-
-/// `expr` with each column replaced; `None` if `f` has nothing for one of them.
-pub(super) fn map_columns(expr: &Expr, f: impl Fn(&Column) -> Option<Column>) -> Option<Expr> {
-    let mut complete = true;
-    let mapped = expr.clone().transform_up(|e| {
-        let Expr::Column(column) = &e else { return Ok(Transformed::no(e)) };
-        match f(column) {
-            Some(new) => Ok(Transformed::yes(Expr::Column(new))),
-            None => {
-                complete = false;
-                Ok(Transformed::new(e, false, TreeNodeRecursion::Stop))
-            }
-        }
-    });
-    mapped.ok().filter(|_| complete).map(|mapped| mapped.data)
+    map_columns(expr, |column| resolve(column, schema))
 }
 
 /// Whether any plan node can evaluate `expr`.
-fn is_plain(expr: &Expr) -> bool {
+pub(super) fn is_plain(expr: &Expr) -> bool {
     let foreign = expr.exists(|e| {
         #[expect(deprecated, reason = "a wildcard must be named to be refused")]
         Ok(matches!(

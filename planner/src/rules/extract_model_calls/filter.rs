@@ -7,12 +7,16 @@ use datafusion::error::Result;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan};
 
+use super::super::columns::calls_a_model;
 use super::available::Scored;
-use super::call::{ModelCall, calls_a_model};
+use super::call::{call_of, function_of};
+use super::reach::Reach;
+use super::replace::missing_calls;
 use super::rewrite::Extraction;
 
-impl Extraction {
-    /// Keeps the rows of `input` for which `predicate` holds.
+impl Extraction<'_> {
+    /// Keeps the rows of `input` for which `predicate` holds. Of the conjuncts that call models, the one that rejects
+    /// rows at the least cost comes first.
     ///
     /// ```text
     /// Filter: c = 'de' AND f(a) > 2 AND g(b) > 1      Filter: __g_2 > 1
@@ -27,36 +31,47 @@ impl Extraction {
             return filter(input, vec![predicate]);
         }
         let mut waiting = split_conjunction_owned(predicate);
-        while let Some(call) = next_call(&waiting, &input)? {
+        while let Some(next) = self.next_conjunct(&waiting, &input)? {
+            let mut chosen = waiting.remove(next);
             let mut later = vec![];
             let mut now = vec![];
-            for conjunct in waiting {
-                match can_run_first(&conjunct, &input)? {
-                    true => now.push(self.replace(conjunct, &mut input)?),
-                    false => later.push(conjunct),
+            let mut place = next;
+            for (index, conjunct) in waiting.into_iter().enumerate() {
+                if can_run_first(&conjunct, &input)? {
+                    place -= usize::from(index < next);
+                    now.push(self.replace(conjunct, &mut input)?);
+                } else {
+                    later.push(conjunct);
                 }
             }
-            waiting = later;
             input = filter(input, now)?;
-            if !self.add_score_node(&mut input, &call)? {
+            let changes = self.changes();
+            chosen = self.replace(chosen, &mut input)?;
+            later.insert(place, chosen);
+            waiting = later;
+            if self.changes() == changes {
                 break;
             }
         }
-        let rest = waiting.into_iter().map(|conjunct| self.replace(conjunct, &mut input)).collect::<Result<_>>()?;
-        filter(input, rest)
+        let rest = self.replace_all(waiting, &mut input)?;
+        let mut filtered = filter(input, rest)?;
+        filtered.settle();
+        Ok(filtered)
     }
-}
 
-/// The first call of the conjunct that waits for the fewest calls.
-fn next_call(conjuncts: &[Expr], input: &Scored) -> Result<Option<ModelCall>> {
-    let mut best: Option<Vec<ModelCall>> = None;
-    for conjunct in conjuncts {
-        let missing = missing_calls(conjunct, input)?;
-        if !missing.is_empty() && best.as_ref().is_none_or(|best| missing.len() < best.len()) {
-            best = Some(missing);
+    /// The conjunct that should run next among those that lack a score: the one that rejects a row at the least cost.
+    fn next_conjunct(&self, conjuncts: &[Expr], input: &Scored) -> Result<Option<usize>> {
+        let mut candidates = vec![];
+        for (index, conjunct) in conjuncts.iter().enumerate() {
+            let missing = missing_calls(conjunct, input)?;
+            if !missing.is_empty() {
+                candidates.push((index, conjunct, missing));
+            }
         }
+        let ranks = self.costs.ranks(candidates.iter().map(|(_, conjunct, missing)| (*conjunct, missing.as_slice())));
+        let best = candidates.iter().zip(ranks).min_by(|(_, a), (_, b)| a.total_cmp(b));
+        Ok(best.map(|((index, _, _), _)| *index))
     }
-    Ok(best.and_then(|calls| calls.into_iter().next()))
 }
 
 /// Whether `conjunct` may and should run below the next score node.
@@ -74,41 +89,13 @@ fn can_run_first(conjunct: &Expr, input: &Scored) -> Result<bool> {
 fn only_known_calls(conjunct: &Expr, input: &Scored) -> Result<bool> {
     let mut known = true;
     conjunct.apply(|expr| {
-        if super::call::function_of(expr).is_some() {
-            let call = ModelCall::of(expr, input.schema())?;
-            known &= call.is_some_and(|(call, output)| input.column(&call, output).is_some());
+        if function_of(expr).is_some() {
+            let call = call_of(expr, input.schema())?;
+            known &= call.is_some_and(|(call, output)| input.column(&call, output, &Reach::All).is_some());
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(known)
-}
-
-/// The calls in `expr` that a node could make and whose scores `input` lacks; of nested calls, the inner ones.
-fn missing_calls(expr: &Expr, input: &Scored) -> Result<Vec<ModelCall>> {
-    let mut calls = vec![];
-    collect_missing(expr, input, &mut calls)?;
-    Ok(calls)
-}
-
-fn collect_missing(expr: &Expr, input: &Scored, calls: &mut Vec<ModelCall>) -> Result<()> {
-    if matches!(expr, Expr::Lambda(_)) {
-        return Ok(());
-    }
-    let before = calls.len();
-    expr.apply_children(|child| {
-        collect_missing(child, input, calls)?;
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    if calls.len() > before {
-        return Ok(());
-    }
-    if let Some((call, output)) = ModelCall::of(expr, input.schema())?
-        && input.column(&call, output).is_none()
-        && !calls.contains(&call)
-    {
-        calls.push(call);
-    }
-    Ok(())
 }
 
 fn filter(input: Scored, conjuncts: Vec<Expr>) -> Result<Scored> {

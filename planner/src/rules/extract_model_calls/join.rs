@@ -7,11 +7,12 @@ use datafusion::error::Result;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan};
 
+use super::super::columns::calls_a_model;
 use super::available::{Score, Scored};
-use super::call::{calls_a_model, qualified};
+use super::call::qualified;
 use super::rewrite::Extraction;
 
-impl Extraction {
+impl Extraction<'_> {
     /// A call in a condition of an inner join runs over the joined rows, as it would in WHERE. In another join's it
     /// runs over the side whose columns it reads, and stays a function if it reads both.
     pub(super) fn join(&mut self, join: Join) -> Result<Scored> {
@@ -33,6 +34,8 @@ impl Extraction {
             Some(filter) => Some(self.replace_by_side(filter, &mut left, &mut right)?),
             None => None,
         };
+        left.settle();
+        right.settle();
         let available = joined(join.join_type, left.available, right.available);
         let (left, right) = (Arc::new(left.plan), Arc::new(right.plan));
         let (join_type, constraint) = (join.join_type, join.join_constraint);

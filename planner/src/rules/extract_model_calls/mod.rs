@@ -2,9 +2,12 @@
 
 mod available;
 mod call;
+mod costs;
 mod filter;
 mod join;
 mod names;
+mod reach;
+mod replace;
 mod rewrite;
 mod scan;
 #[cfg(test)]
@@ -19,6 +22,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use tamis_udfs::calls::{CallOutput, ModelFunction};
 
+use self::costs::Costs;
 use self::names::ColumnNames;
 use self::rewrite::Extraction;
 use super::is_enabled;
@@ -39,13 +43,16 @@ use super::is_enabled;
 ///                                                                 TableScan: t
 /// ```
 ///
+/// A call that only some rows reach, behind an OR or in a branch of CASE or coalesce, gets a node with their condition
+/// (`when`), and the others are not scored.
+///
 /// Functions of one family with equal arguments share a node. Score columns travel up through the plan as hidden
 /// columns, for as long as their arguments do, so that a call in an outer query finds the score of an inner one; nodes
 /// that are sensitive to further columns, and the root, get them trimmed.
 ///
 /// A call stays an ordinary function, which gives the same answer, where it cannot be shown to be one over an input's
 /// rows: with volatile arguments, columns of an outer query, lambda variables or subqueries in its arguments, in
-/// grouping sets, and in the condition of an outer join that reads both sides.
+/// grouping sets, in the condition of an outer join that reads both sides, and in branches whose condition is volatile.
 ///
 /// The rule comes first. After it the constant folding of `simplify_expressions` finds no call to run during planning,
 /// and common subexpressions, predicates and limits move over nodes whose cost they cannot increase. It runs again in
@@ -69,7 +76,8 @@ impl OptimizerRule for ExtractModelCalls {
         }
         let wants_error = |function: &ModelFunction| function.output == CallOutput::Error;
         let with_errors = functions.into_iter().filter(wants_error).map(|function| function.family).collect();
-        let mut extraction = Extraction::new(ColumnNames::free_in(&plan)?, with_errors);
+        let costs = Costs::new(config.options());
+        let mut extraction = Extraction::new(&costs, ColumnNames::free_in(&plan)?, with_errors);
         let schema = Arc::clone(plan.schema());
         let rewritten = extraction.rewrite_trimmed(plan.clone())?.plan;
         // A plan that would look otherwise from outside is given up: the functions give the same answer.

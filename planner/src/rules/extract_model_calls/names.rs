@@ -6,6 +6,8 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::logical_expr::LogicalPlan;
 
+use crate::ScoreColumns;
+
 /// Gives names that no column of the plan has, the same ones for the same plan.
 #[derive(Debug)]
 pub(super) struct ColumnNames {
@@ -26,13 +28,13 @@ impl ColumnNames {
     }
 
     /// The names of the next node's score and error columns.
-    pub(super) fn next(&mut self, family: &str) -> (String, String) {
+    pub(super) fn next(&mut self, family: &str) -> ScoreColumns {
         loop {
             self.last += 1;
             let score = format!("__{family}_{}", self.last);
             let error = format!("__{family}_error_{}", self.last);
             if !self.taken.contains(&score) && !self.taken.contains(&error) {
-                return (score, error);
+                return ScoreColumns { score, error: Some(error) };
             }
         }
     }

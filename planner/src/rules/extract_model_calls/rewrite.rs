@@ -7,29 +7,30 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::max;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Aggregate, Distinct, DistinctOn, Expr, Limit, LogicalPlan, Projection, Sort, SortExpr, SubqueryAlias,
-    UserDefinedLogicalNodeCore, Window,
+    Aggregate, Distinct, DistinctOn, Expr, Limit, LogicalPlan, Projection, Sort, SubqueryAlias, Window,
 };
 
 use super::available::{PassThrough, Score, Scored};
 use super::call::{ModelCall, qualified};
+use super::costs::Costs;
 use super::names::ColumnNames;
-use crate::ScoreNode;
+use super::reach::Reach;
+use crate::{ScoreColumns, ScoreNode};
 
 /// One run of the rule over one plan.
 #[derive(Debug)]
-pub(super) struct Extraction {
+pub(super) struct Extraction<'a> {
+    pub(super) costs: &'a Costs,
     names: ColumnNames,
     /// The families of which some function asks for errors: their nodes get an error column.
     with_errors: HashSet<&'static str>,
     changes: usize,
 }
 
-impl Extraction {
-    pub(super) fn new(names: ColumnNames, with_errors: HashSet<&'static str>) -> Self {
-        Self { names, with_errors, changes: 0 }
+impl<'a> Extraction<'a> {
+    pub(super) fn new(costs: &'a Costs, names: ColumnNames, with_errors: HashSet<&'static str>) -> Self {
+        Self { costs, names, with_errors, changes: 0 }
     }
 
     /// How many expressions were changed so far.
@@ -84,71 +85,50 @@ impl Extraction {
         Ok(plan.map_children(|input| Ok(Transformed::yes(self.rewrite_trimmed(input)?.plan)))?.data)
     }
 
-    /// Replaces the calls of `expr` by columns of `input`, which gets a score node for each call that it lacks.
-    ///
-    /// What a node cannot evaluate stays as it is.
-    pub(super) fn replace(&mut self, expr: Expr, input: &mut Scored) -> Result<Expr> {
-        if matches!(expr, Expr::Lambda(_)) {
-            return Ok(expr);
-        }
-        let expr = expr.map_children(|child| self.replace(child, input).map(Transformed::yes))?.data;
-        let Some((call, output)) = ModelCall::of(&expr, input.schema())? else { return Ok(expr) };
-        if input.column(&call, output).is_none() && !self.add_score_node(input, &call)? {
-            return Ok(expr);
-        }
-        let Some(column) = input.column(&call, output).cloned() else { return Ok(expr) };
-        self.changes += 1;
-        Ok(Expr::Column(column))
-    }
-
-    /// [`Self::replace`] for an expression whose name is seen in the output.
-    fn replace_named(&mut self, expr: Expr, input: &mut Scored) -> Result<Expr> {
-        let name = NamePreserver::new_for_projection().save(&expr);
-        Ok(name.restore(self.replace(expr, input)?))
-    }
-
-    fn replace_all_named(&mut self, exprs: Vec<Expr>, input: &mut Scored) -> Result<Vec<Expr>> {
-        exprs.into_iter().map(|expr| self.replace_named(expr, input)).collect()
-    }
-
-    fn replace_sort(&mut self, exprs: Vec<SortExpr>, input: &mut Scored) -> Result<Vec<SortExpr>> {
-        exprs.into_iter().map(|sort| Ok(SortExpr { expr: self.replace(sort.expr, input)?, ..sort })).collect()
-    }
-
-    /// Puts a score node for `call` on `input`. Not on a plan that still refers to columns of an outer query:
-    /// decorrelation cannot look through an extension node. The calls there are found in the next pass, after it.
-    pub(super) fn add_score_node(&mut self, input: &mut Scored, call: &ModelCall) -> Result<bool> {
+    /// Puts a score node for `call` on `input`, for the rows of `reach`. Not on a plan that still refers to columns of an
+    /// outer query: decorrelation cannot look through an extension node. The calls there are found in the next pass,
+    /// after it.
+    pub(super) fn add_score_node(&mut self, input: &mut Scored, call: &ModelCall, reach: &Reach) -> Result<bool> {
+        let when = match reach.condition() {
+            Some(condition) => match qualified(condition, input.schema()) {
+                Some(condition) => Some(condition),
+                None => return Ok(false),
+            },
+            None => None,
+        };
         if !input.plan.all_out_ref_exprs().is_empty() {
             return Ok(false);
         }
-        let (score, error) = self.names.next(&call.family);
-        let error = self.with_errors.contains(call.family.as_str()).then_some(error);
+        let columns = self.names.next(&call.family);
+        let wants_error = self.with_errors.contains(call.family.as_str());
+        let columns = ScoreColumns { error: columns.error.filter(|_| wants_error), ..columns };
         let plan = std::mem::take(&mut input.plan);
-        let (family, model, args) = (call.family.clone(), call.model.clone(), call.args.clone());
-        input.plan = ScoreNode::try_new(plan, family, model, args, &score, error.clone())?.into_plan();
-        let (score, error) = (Column::new_unqualified(score), error.map(Column::new_unqualified));
-        input.available.push(Score { call: call.clone(), score, error });
+        input.plan = ScoreNode::try_new(plan, call.clone(), columns.clone())?.with_when(when)?.into_plan();
+        input.available.push(Score::new(call.clone(), reach.clone(), &columns));
         Ok(true)
     }
 
     /// A score node of an earlier run offers its columns like one of this run.
     fn score_node(&mut self, node: ScoreNode) -> Result<Scored> {
-        let Scored { plan, mut available } = self.rewrite(node.input().clone())?;
-        let args = node.args().iter().map(|arg| qualified(arg, plan.schema())).collect::<Option<_>>();
-        let node = node.with_exprs_and_inputs(node.args().to_vec(), vec![plan])?;
-        if let Some(args) = args {
-            available.push(Score {
-                call: ModelCall { family: node.family().into(), model: node.model().map(Into::into), args },
-                score: Column::new_unqualified(node.score()),
-                error: node.error().map(Column::new_unqualified),
-            });
+        let Scored { plan, available } = self.rewrite(node.input().clone())?;
+        let call = node.call().map_args(|arg| qualified(arg, plan.schema()));
+        let (columns, for_all) = (node.columns().clone(), node.when().is_none());
+        let mut scored = Scored { plan: node.with_input(plan)?.into_plan(), available };
+        scored.available = scored.available_in(scored.schema());
+        if let Some(call) = call.filter(|_| for_all) {
+            let score = Score::new(call, Reach::All, &columns);
+            let schema = scored.schema();
+            let same = |column: &Column| schema.has_column(column).then(|| column.clone());
+            let score = score.map_columns(same);
+            scored.available.extend(score);
         }
-        Ok(Scored { plan: node.into_plan(), available })
+        Ok(scored)
     }
 
     fn projection(&mut self, projection: Projection) -> Result<Scored> {
         let mut input = self.rewrite(Arc::unwrap_or_clone(projection.input))?;
         let mut exprs = self.replace_all_named(projection.expr, &mut input)?;
+        input.settle();
         let Scored { plan, available } = input;
         let pass = PassThrough::new(&exprs, plan.schema(), &projection.schema);
         let available = available
@@ -162,7 +142,7 @@ impl Extraction {
                         column
                     })
                 };
-                Some(Score { call, score: carry(score.score), error: score.error.map(carry) })
+                Some(Score { call, reach: score.reach, score: carry(score.score), error: score.error.map(carry) })
             })
             .collect();
         let plan = LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?);
@@ -172,6 +152,7 @@ impl Extraction {
     fn sort(&mut self, sort: Sort) -> Result<Scored> {
         let mut input = self.rewrite(Arc::unwrap_or_clone(sort.input))?;
         let expr = self.replace_sort(sort.expr, &mut input)?;
+        input.settle();
         let Scored { plan, available } = input;
         let plan = LogicalPlan::Sort(Sort { expr, input: Arc::new(plan), fetch: sort.fetch });
         Ok(Scored { plan, available })
@@ -191,6 +172,7 @@ impl Extraction {
     fn window(&mut self, window: Window) -> Result<Scored> {
         let mut input = self.rewrite(Arc::unwrap_or_clone(window.input))?;
         let exprs = self.replace_all_named(window.window_expr, &mut input)?;
+        input.settle();
         let Scored { plan, available } = input;
         let plan = LogicalPlan::Window(Window::try_new(exprs, Arc::new(plan))?);
         Ok(Scored { plan, available })
@@ -205,6 +187,7 @@ impl Extraction {
             false => self.replace_all_named(aggregate.group_expr, &mut input)?,
         };
         let aggr_expr = self.replace_all_named(aggregate.aggr_expr, &mut input)?;
+        input.settle();
         if grouping_set {
             let plan = Aggregate::try_new_with_schema(Arc::new(input.plan), group_expr, aggr_expr, aggregate.schema)?;
             return Ok(Scored::bare(LogicalPlan::Aggregate(plan)));
@@ -227,24 +210,25 @@ impl Extraction {
         let mut available = vec![];
         for score in &input.available {
             let Some(call) = pass.call(&score.call).filter(|_| !keys.is_empty() && !correlated) else { continue };
-            let (name, error_name) = self.names.next(&call.family);
+            let names = self.names.next(&call.family);
             let mut carry = |column: &Column, name: String| {
                 pass.column(&Expr::Column(column.clone())).unwrap_or_else(|| {
                     hidden.push(max(Expr::Column(column.clone())).alias(&name));
                     Column::new_unqualified(name)
                 })
             };
-            let error = score.error.as_ref().map(|error| carry(error, error_name));
-            available.push(Score { call, score: carry(&score.score, name), error });
+            let error = score.error.as_ref().zip(names.error).map(|(error, name)| carry(error, name));
+            available.push(Score { call, reach: Reach::All, score: carry(&score.score, names.score), error });
         }
         (hidden, available)
     }
 
     fn distinct_on(&mut self, distinct: DistinctOn) -> Result<Scored> {
         let mut input = self.rewrite(Arc::unwrap_or_clone(distinct.input))?;
-        let on = distinct.on_expr.into_iter().map(|expr| self.replace(expr, &mut input)).collect::<Result<_>>()?;
+        let on = self.replace_all(distinct.on_expr, &mut input)?;
         let select = self.replace_all_named(distinct.select_expr, &mut input)?;
         let sort = distinct.sort_expr.map(|sort| self.replace_sort(sort, &mut input)).transpose()?;
+        input.settle();
         let available = visible(&input, &select, &distinct.schema);
         let distinct = DistinctOn::try_new(on, select, sort, Arc::new(input.plan))?;
         Ok(Scored { plan: LogicalPlan::Distinct(Distinct::On(distinct)), available })
@@ -260,7 +244,8 @@ fn visible(input: &Scored, exprs: &[Expr], output: &DFSchema) -> Vec<Score> {
         .iter()
         .filter_map(|score| {
             let call = pass.call(&score.call)?;
-            Some(Score { call, score: column(&score.score)?, error: score.error.as_ref().and_then(column) })
+            let reach = score.reach.clone();
+            Some(Score { call, reach, score: column(&score.score)?, error: score.error.as_ref().and_then(column) })
         })
         .collect()
 }

@@ -3,10 +3,10 @@
 use datafusion::error::Result;
 use datafusion::logical_expr::{LogicalPlan, TableProviderFilterPushDown, TableScan};
 
-use super::call::calls_a_model;
+use super::super::columns::calls_a_model;
 use super::rewrite::Extraction;
 
-impl Extraction {
+impl Extraction<'_> {
     /// Drops the scan's filters that call a model, where the source takes filters as a hint only: the Filter above,
     /// from which they were copied, is what counts.
     pub(super) fn table_scan(&mut self, mut scan: TableScan) -> Result<LogicalPlan> {

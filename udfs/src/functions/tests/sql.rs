@@ -55,7 +55,7 @@ async fn a_score_in_sql_is_the_models() {
     let model = tamis_models::load(&Location::default_model(), DeviceChoice::Cpu, DtypeChoice::Auto).unwrap();
     let image = picture("c16.png");
     let sample = model.prepare(&Sample::Pair { image: &image, text: "a cat" }, &Limits::default()).unwrap();
-    let expected = model.score(&[sample]).unwrap()[0];
+    let expected = model.score(&[sample]).unwrap().scores[0];
     let found = rows(&session(), "SELECT unifilter(image, text) FROM pairs WHERE uid = 'good'").await.unwrap();
     let found = found[0].column(0).as_primitive::<Float32Type>().value(0);
     assert!((found - expected).abs() <= 1e-5, "{found} in SQL, {expected} by the model");

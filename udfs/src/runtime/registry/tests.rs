@@ -1,8 +1,8 @@
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-use tamis_models::{Limits, ModelError, Prepared, Sample, SampleError};
+use tamis_models::{Limits, ModelError, Prepared, Sample, SampleError, Scored};
 
 use super::*;
 
@@ -18,8 +18,40 @@ impl Scorer for Nothing {
         Err(SampleError::NoImage)
     }
 
-    fn score(&self, batch: &[Prepared]) -> Result<Vec<f32>, ModelError> {
-        Ok(vec![0.0; batch.len()])
+    fn score(&self, batch: &[Prepared]) -> Result<Scored, ModelError> {
+        Ok(Scored { scores: vec![0.0; batch.len()], images_encoded: 0 })
+    }
+}
+
+/// A checkpoint whose files can change: their version is the fingerprint.
+#[derive(Clone, Default)]
+struct Files(Arc<(AtomicUsize, AtomicUsize, AtomicBool)>);
+
+impl Files {
+    fn change(&self) {
+        self.0.0.fetch_add(1, SeqCst);
+    }
+
+    fn looks(&self) -> usize {
+        self.0.1.load(SeqCst)
+    }
+
+    fn break_them(&self, broken: bool) {
+        self.0.2.store(broken, SeqCst);
+    }
+}
+
+impl Origin for Files {
+    fn fingerprint(&self) -> Result<String, LoadError> {
+        self.0.1.fetch_add(1, SeqCst);
+        match self.0.2.load(SeqCst) {
+            true => Err(missing()),
+            false => Ok(self.0.0.load(SeqCst).to_string()),
+        }
+    }
+
+    fn load(&self) -> Result<Arc<dyn Scorer>, LoadError> {
+        Ok(Arc::new(Nothing))
     }
 }
 
@@ -36,62 +68,71 @@ fn missing() -> LoadError {
     }
 }
 
+fn is_same(a: &Opened, b: &Opened) -> bool {
+    Arc::ptr_eq(&a.model, &b.model)
+}
+
 #[test]
-fn concurrent_first_users_share_one_load() {
-    let (registry, loads, begin) = (Registry::default(), AtomicUsize::new(0), Barrier::new(8));
-    let open = || {
+fn concurrent_first_users_share_one_model() {
+    let (registry, files, begin) = (Registry::default(), Files::default(), Barrier::new(8));
+    let open = |fingerprint| {
         begin.wait();
-        registry.open(&key(DtypeChoice::F32), || {
-            loads.fetch_add(1, Ordering::SeqCst);
-            Ok(Arc::new(Nothing))
-        })
+        registry.open(&key(DtypeChoice::F32), &files, fingerprint)
     };
     let models: Vec<_> = thread::scope(|scope| {
-        let users: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+        let users: Vec<_> = (0..8).map(|_| scope.spawn(|| open(true))).collect();
         users.into_iter().map(|user| user.join().unwrap().unwrap()).collect()
     });
-    assert_eq!(loads.load(Ordering::SeqCst), 1);
-    assert!(models.iter().all(|model| Arc::ptr_eq(model, &models[0])));
+    assert!(models.iter().all(|opened| is_same(opened, &models[0]) && opened.fingerprint.as_deref() == Some("0")));
+    assert!(!models[0].model.is_loaded());
 }
 
 #[test]
 fn another_dtype_is_another_model() {
-    let registry = Registry::default();
-    let open = |dtype| registry.open(&key(dtype), || Ok(Arc::new(Nothing))).unwrap();
+    let (registry, files) = (Registry::default(), Files::default());
+    let open = |dtype| registry.open(&key(dtype), &files, false).unwrap();
     let (f32, bf16) = (open(DtypeChoice::F32), open(DtypeChoice::Bf16));
-    assert!(!Arc::ptr_eq(&f32, &bf16));
-    assert!(Arc::ptr_eq(&f32, &open(DtypeChoice::F32)));
+    assert!(!is_same(&f32, &bf16));
+    assert!(is_same(&f32, &open(DtypeChoice::F32)));
+    assert_eq!(files.looks(), 0, "a fingerprint that nobody wants");
 }
 
 #[test]
-fn a_failed_load_is_an_error_and_is_tried_again() {
-    let registry = Registry::default();
-    let key = key(DtypeChoice::F32);
-    let message = registry.open(&key, || Err(missing())).unwrap_err().to_string();
-    assert!(message.contains("no config.json in there; look elsewhere"), "{message}");
-    let message = registry.open(&key, || panic!("out of order")).unwrap_err().to_string();
-    assert!(message.contains("panicked: out of order"), "{message}");
-    registry.open(&key, || Ok(Arc::new(Nothing))).unwrap();
-    registry.open(&key, || Err(missing())).unwrap();
+fn files_that_have_changed_are_another_model_where_scores_are_remembered() {
+    let (registry, files) = (Registry::default(), Files::default());
+    let open = |fingerprint| registry.open(&key(DtypeChoice::F32), &files, fingerprint).unwrap();
+    let first = open(true);
+    assert!(is_same(&first, &open(true)) && is_same(&first, &open(false)));
+    files.change();
+    assert!(is_same(&first, &open(false)));
+    let second = open(true);
+    assert!(!is_same(&first, &second) && is_same(&second, &open(true)));
+    assert_eq!(second.fingerprint.as_deref(), Some("1"));
 }
 
 #[test]
-fn those_who_wait_for_a_failing_load_share_its_error() {
-    let (registry, loads) = (Registry::default(), AtomicUsize::new(0));
-    let key = key(DtypeChoice::F32);
-    let attempt = registry.models.lock().entry(key.clone()).or_default().clone();
-    let waiter = || attempt.get_or_init(|| unreachable!("the first user loads")).clone();
-    thread::scope(|scope| {
-        let mut waiting = None;
-        let first = registry.open(&key, || {
-            loads.fetch_add(1, Ordering::SeqCst);
-            // Begun while the load runs, so that it can only wait for it.
-            waiting = Some(scope.spawn(waiter));
-            Err(missing())
-        });
-        assert!(first.is_err());
-        assert!(waiting.unwrap().join().unwrap().is_err());
-    });
-    assert_eq!(loads.load(Ordering::SeqCst), 1);
-    assert!(registry.models.lock().is_empty());
+fn a_model_whose_files_were_never_looked_at_is_not_trusted_with_a_cache() {
+    let (registry, files) = (Registry::default(), Files::default());
+    let first = registry.open(&key(DtypeChoice::F32), &files, false).unwrap();
+    let second = registry.open(&key(DtypeChoice::F32), &files, true).unwrap();
+    assert!(!is_same(&first, &second));
+}
+
+#[test]
+fn files_that_change_before_they_are_loaded_are_refused() {
+    let files = Files::default();
+    assert!(load_checked(&files, None).is_ok() && load_checked(&files, Some("0")).is_ok());
+    files.change();
+    assert!(matches!(load_checked(&files, Some("0")), Err(LoadError::Changed)));
+}
+
+#[test]
+fn a_failure_is_an_error_and_is_tried_again() {
+    let (registry, files) = (Registry::default(), Files::default());
+    files.break_them(true);
+    let open = || registry.open(&key(DtypeChoice::F32), &files, true);
+    let message = open().unwrap_err().to_string();
+    assert!(message.contains("loading model default: model m: no config.json in there; look elsewhere"), "{message}");
+    files.break_them(false);
+    assert!(open().is_ok());
 }

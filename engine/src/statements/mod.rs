@@ -1,4 +1,6 @@
-//! SQL text as statements, and the FROM that a query over the corpus may leave out.
+//! SQL text as statements, the FROM that a query over the corpus may leave out, and samples of tables.
+
+mod sample;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -13,6 +15,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::{EngineError, Place};
+pub use sample::take_samples;
 
 /// The name under which the table of `--corpus` is registered.
 pub const CORPUS: &str = "corpus";

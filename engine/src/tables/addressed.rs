@@ -1,0 +1,203 @@
+//! Parquet tables whose rows have addresses: the file and the row's number in it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{ColumnStatistics, Constraints, ScalarValue, exec_datafusion_err, plan_err};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileOpener, FileScanConfig, FileScanConfigBuilder, ParquetSource,
+};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr_adapter::DefaultPhysicalExprAdapterFactory;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tamis_planner::RowSource;
+
+use super::bounded::{BoundedTable, bounded};
+use super::stream::{StreamOpener, row_number_field, with_field};
+
+/// Rows that are fetched come in batches of so many: they are held together anyway.
+const FETCHED_BATCH: usize = 16;
+
+/// A Parquet table with two more columns, the file and the number of each row.
+#[derive(Debug)]
+struct AddressedTable {
+    table: BoundedTable,
+    file: String,
+    row: String,
+    schema: SchemaRef,
+}
+
+impl BoundedTable {
+    /// How many of the table's columns are in its files; the others are in the names of folders.
+    fn columns_in_files(&self) -> usize {
+        self.inner.schema().fields().len() - self.inner.options().table_partition_cols.len()
+    }
+}
+
+fn file_field(name: &str) -> Field {
+    Field::new_dictionary(name, DataType::Int32, DataType::Utf8, false)
+}
+
+fn file_value(file: &PartitionedFile) -> ScalarValue {
+    let path = ScalarValue::Utf8(Some(file.object_meta.location.to_string()));
+    ScalarValue::Dictionary(Box::new(DataType::Int32), Box::new(path))
+}
+
+impl RowSource for BoundedTable {
+    fn with_row_addresses(&self, file: &str, row: &str) -> Result<Arc<dyn TableProvider>> {
+        let own = self.inner.schema();
+        let schema = Arc::new(with_field(&with_field(&own, file_field(file)), row_number_field(row)));
+        Ok(Arc::new(AddressedTable { table: self.clone(), file: file.into(), row: row.into(), schema }))
+    }
+
+    fn fetch_rows(
+        &self,
+        file: &str,
+        rows: Arc<[u64]>,
+        columns: &[usize],
+        context: &TaskContext,
+        scanned: &Count,
+    ) -> Result<SendableRecordBatchStream> {
+        let own = self.inner.schema();
+        let in_files = self.columns_in_files();
+        if columns.iter().any(|column| *column >= in_files) {
+            return plan_err!("fetching rows of {file}: a column is not in the file");
+        }
+        let file_schema: SchemaRef = Arc::new(own.project(&(0..in_files).collect::<Vec<_>>())?);
+        let schema = Arc::new(own.project(columns)?);
+        let Some(url) = self.inner.table_paths().first().map(|path| path.object_store()) else {
+            return plan_err!("fetching rows of {file}: the table has no files");
+        };
+        let runtime = context.runtime_env();
+        let store = runtime.object_store(url)?;
+        let opener = StreamOpener {
+            store: Arc::clone(&store),
+            metadata_cache: runtime.cache_manager.get_file_metadata_cache(),
+            adapters: Arc::new(DefaultPhysicalExprAdapterFactory),
+            projection: ProjectionExprs::from_indices(columns, &file_schema),
+            table_schema: TableSchema::from(file_schema),
+            predicate: None,
+            filters_rows: false,
+            row_number: None,
+            rows: Some(rows),
+            sizes: self.bounds.stream,
+            batch_size: FETCHED_BATCH,
+            partition: 0,
+            metrics: ExecutionPlanMetricsSet::new(),
+            scanned: Some(scanned.clone()),
+        };
+        let batches = stream::once(open(store, file.to_string(), opener)).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+}
+
+async fn open(
+    store: Arc<dyn ObjectStore>,
+    file: String,
+    opener: StreamOpener,
+) -> Result<stream::BoxStream<'static, Result<datafusion::arrow::array::RecordBatch>>> {
+    let gone = |error: object_store::Error| match error {
+        object_store::Error::NotFound { .. } => exec_datafusion_err!(
+            "fetching rows of {file}: the file is gone; it was there when the query began, run the query again"
+        ),
+        error => DataFusionError::from(error),
+    };
+    let path = Path::parse(&file).map_err(|e| DataFusionError::External(Box::new(e)))?;
+    let meta = store.head(&path).await.map_err(gone)?;
+    opener.open(PartitionedFile::from(meta))?.await
+}
+
+#[async_trait]
+impl TableProvider for AddressedTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        self.table.table_type()
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let all = (0..self.schema.fields().len()).collect();
+        let projection = projection.unwrap_or(&all);
+        let plan = self.table.inner.scan(state, None, filters, limit).await?;
+        match plan.downcast_ref::<DataSourceExec>().and_then(DataSourceExec::downcast_to_file_source::<ParquetSource>) {
+            Some((config, source)) => {
+                let config = self.addressed(config, source, projection)?;
+                bounded(state, &config, &self.table.bounds, Some(self.row.clone())).await
+            }
+            // There are no files.
+            None => Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(projection)?)))),
+        }
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        self.table.supports_filters_pushdown(filters)
+    }
+}
+
+impl AddressedTable {
+    /// The scan of `config` with two more columns: the row's number, as if the files had it, and the file, as if it were
+    /// in the name of a folder.
+    fn addressed(&self, config: &FileScanConfig, source: &ParquetSource, places: &[usize]) -> Result<FileScanConfig> {
+        let from = config.file_source().table_schema();
+        let in_files = from.file_schema().fields().len();
+        let in_folders = from.table_partition_cols();
+        let file_schema: Schema = with_field(from.file_schema(), row_number_field(&self.row));
+        let folders: Vec<_> = in_folders.iter().cloned().chain([Arc::new(file_field(&self.file))]).collect();
+        let schema = TableSchema::builder(Arc::new(file_schema)).with_table_partition_cols(folders).build();
+
+        let groups = config.file_groups.iter().map(|group| {
+            let files = group.iter().cloned().map(|mut file| {
+                file.partition_values.push(file_value(&file));
+                // They know nothing of the new columns.
+                file.statistics = None;
+                file
+            });
+            FileGroup::new(files.collect())
+        });
+        let mut statistics = config.statistics();
+        if statistics.column_statistics.len() == in_files + in_folders.len() {
+            statistics.column_statistics.insert(in_files, ColumnStatistics::new_unknown());
+            statistics.column_statistics.push(ColumnStatistics::new_unknown());
+        }
+        let own = self.table.inner.schema().fields().len();
+        // Of the new table's columns: those in files, the number, those in folders, the file.
+        let place = |place: &usize| match *place {
+            place if place < in_files => place,
+            place if place < own => place + 1,
+            place if place == own => own + 1,
+            _ => in_files,
+        };
+        let source = ParquetSource::new(schema).with_table_parquet_options(source.table_parquet_options().clone());
+        let builder = FileScanConfigBuilder::from(config.clone())
+            .with_source(Arc::new(source))
+            .with_file_groups(groups.collect())
+            .with_statistics(statistics)
+            .with_constraints(Constraints::default())
+            .with_output_ordering(vec![])
+            .with_output_partitioning(None)
+            .with_projection_indices(Some(places.iter().map(place).collect()))?;
+        Ok(builder.build())
+    }
+}

@@ -1,0 +1,5 @@
+//! Real Parquet files, read by a real session.
+
+mod data;
+mod late;
+mod rows;

@@ -58,7 +58,7 @@ pub fn optimizer_rules(
 ) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let first: [Arc<dyn OptimizerRule + Send + Sync>; 2] = [Arc::new(ExtractModelCalls), Arc::new(DeferScores)];
     let last: [Arc<dyn OptimizerRule + Send + Sync>; 4] =
-        [Arc::new(DropUnusedScores), Arc::new(StopWhenEnough), Arc::new(DropConsumedColumns), Arc::new(FetchLate)];
+        [Arc::new(DropUnusedScores), Arc::new(StopWhenEnough), Arc::new(FetchLate), Arc::new(DropConsumedColumns)];
     first.into_iter().chain(default).chain(last).collect()
 }
 

@@ -1,5 +1,6 @@
 //! The execution plan that scores rows with a model.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::projection::ProjectionMapping;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalExprRef};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter_pushdown::{ChildFilterDescription, FilterDescription, FilterPushdownPhase};
@@ -36,8 +38,8 @@ pub struct ScoreExec {
     call: ModelCall<PhysicalExprRef>,
     when: Option<PhysicalExprRef>,
     columns: ScoreColumns,
-    /// Where the columns that pass through stand in the input.
-    kept: Vec<usize>,
+    /// Where the columns stand whose values nobody above reads.
+    unread: Vec<usize>,
     /// How many rows are wanted, and how many of them all partitions have given so far.
     demand: Option<Arc<Demand>>,
     /// The scores that this node shares with the query's other ones.
@@ -55,8 +57,8 @@ pub struct ScoreSettings {
     pub when: Option<PhysicalExprRef>,
     /// The columns to add.
     pub columns: ScoreColumns,
-    /// Where the columns that pass through stand in the input.
-    pub kept: Vec<usize>,
+    /// Where the input's columns stand whose values nobody above reads: they may become NULL.
+    pub unread: Vec<usize>,
     /// How many rows are wanted, by a predicate over the output.
     pub sieve: Option<Sieve<PhysicalExprRef>>,
 }
@@ -65,15 +67,15 @@ impl ScoreExec {
     /// A plan that scores the rows of `input`. Plans of one query that are given the same `scores` score rows of equal
     /// content once.
     pub fn try_new(input: Arc<dyn ExecutionPlan>, settings: ScoreSettings, scores: Arc<QueryScores>) -> Result<Self> {
-        let ScoreSettings { call, when, columns, kept, sieve } = settings;
+        let ScoreSettings { call, when, columns, unread, sieve } = settings;
         if call.args.is_empty() {
             return Err(PlannerError::InvalidNode { family: call.family, reason: "it has no arguments".into() }.into());
         }
-        let properties = properties(&input, &kept, &columns)?;
+        let properties = properties(&input, &columns)?;
         let demand =
             sieve.map(|sieve| Arc::new(Demand::new(sieve, properties.output_partitioning().partition_count())));
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { input, call, when, columns, kept, demand, scores, properties, metrics })
+        Ok(Self { input, call, when, columns, unread, demand, scores, properties, metrics })
     }
 
     /// The plan whose rows are scored.
@@ -96,9 +98,20 @@ impl ScoreExec {
         &self.columns
     }
 
-    /// Where the columns that pass through stand in the input.
-    pub fn kept(&self) -> &[usize] {
-        &self.kept
+    /// Where the columns stand whose values nobody above reads.
+    pub fn unread(&self) -> &[usize] {
+        &self.unread
+    }
+
+    /// Where the columns stand whose values the output leaves out: the unread ones that may be NULL, unless the output's
+    /// order is by them.
+    pub(crate) fn emptied(&self) -> Vec<usize> {
+        let orderings = self.input.equivalence_properties().oeq_class().iter();
+        let keys: HashSet<usize> =
+            orderings.flatten().flat_map(|key| collect_columns(&key.expr)).map(|column| column.index()).collect();
+        let schema = self.input.schema();
+        let is_free = |&index: &usize| schema.field(index).is_nullable() && !keys.contains(&index);
+        self.unread.iter().copied().filter(is_free).collect()
     }
 
     /// How many rows are wanted.
@@ -123,18 +136,18 @@ impl ScoreExec {
             call: self.call.clone(),
             when: self.when.clone(),
             columns: self.columns.clone(),
-            kept: self.kept.clone(),
+            unread: self.unread.clone(),
             sieve: self.sieve().cloned(),
         }
     }
 }
 
-/// The input's order, partitioning and boundedness hold for the output; its first columns are those kept of the input.
-fn properties(input: &Arc<dyn ExecutionPlan>, kept: &[usize], columns: &ScoreColumns) -> Result<Arc<PlanProperties>> {
+/// The input's order, partitioning and boundedness hold for the output, whose first columns are the input's.
+fn properties(input: &Arc<dyn ExecutionPlan>, columns: &ScoreColumns) -> Result<Arc<PlanProperties>> {
     let from = input.schema();
-    let fields: Vec<_> = from.project(kept)?.fields().iter().cloned().chain(columns.fields()).collect();
+    let fields: Vec<_> = from.fields().iter().cloned().chain(columns.fields()).collect();
     let schema = Arc::new(Schema::new_with_metadata(fields, from.metadata().clone()));
-    let mapping = ProjectionMapping::from_indices(kept, &from)?;
+    let mapping = ProjectionMapping::from_indices(&(0..from.fields().len()).collect::<Vec<_>>(), &from)?;
     let equivalences = input.equivalence_properties().project(&mapping, schema);
     let partitioning = input.output_partitioning().project(&mapping, input.equivalence_properties());
     Ok(Arc::new(PlanProperties::new(equivalences, partitioning, input.pipeline_behavior(), input.boundedness())))
@@ -157,10 +170,10 @@ impl DisplayAs for ScoreExec {
                 if let Some(Sieve { predicate, enough }) = self.sieve() {
                     write!(f, ", enough={enough} where {predicate}")?;
                 }
-                if self.kept.len() < self.input.schema().fields().len() {
+                if !self.unread.is_empty() {
                     let input = self.input.schema();
-                    let names: Vec<_> = self.kept.iter().map(|&index| input.field(index).name().as_str()).collect();
-                    write!(f, ", kept=[{}]", names.join(", "))?;
+                    let names: Vec<_> = self.unread.iter().map(|&index| input.field(index).name().as_str()).collect();
+                    write!(f, ", unread=[{}]", names.join(", "))?;
                 }
                 Ok(())
             }
@@ -184,10 +197,9 @@ impl ExecutionPlan for ScoreExec {
         &self.properties
     }
 
-    /// The order is the input's. But DataFusion moves a sort below a plan that says so by its columns' places, which
-    /// are the input's only if every column passes through: elsewhere the rows would be sorted by another column.
+    /// DataFusion moves a sort below a plan that says so by its columns' places: the input's must stay where they are.
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![self.kept.iter().copied().eq(0..self.input.schema().fields().len())]
+        vec![true]
     }
 
     /// More partitions would not score faster, as they share the device and the threads that prepare samples; a
@@ -232,7 +244,7 @@ impl ExecutionPlan for ScoreExec {
     /// As many rows as the input, its column statistics, and nothing known of the scores.
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
         let Some(input) = inputs.first() else { return Ok(Arc::new(Statistics::new_unknown(&self.schema()))) };
-        let mut statistics = input.as_ref().clone().project(Some(&self.kept));
+        let mut statistics = input.as_ref().clone();
         statistics.column_statistics.resize_with(self.schema().fields().len(), ColumnStatistics::new_unknown);
         statistics.total_byte_size = statistics.total_byte_size.to_inexact();
         Ok(Arc::new(statistics))
@@ -257,15 +269,14 @@ impl ExecutionPlan for ScoreExec {
         // A filter finds its columns by name: two of one name, which a join below may have, could be mistaken.
         let input = self.input.schema();
         let is_one = |name: &String| input.fields().iter().filter(|field| field.name() == name).count() == 1;
-        let places = self.kept.iter().enumerate().filter(|(_, index)| is_one(input.field(**index).name()));
-        let places = places.map(|(place, _)| place).collect();
+        let places = (0..input.fields().len()).filter(|&index| is_one(input.field(index).name())).collect();
         let child = ChildFilterDescription::from_child_with_allowed_indices(&parent_filters, places, &self.input)?;
         Ok(FilterDescription::new().with_child(child))
     }
 }
 
 impl ScoreExec {
-    /// The schema of the output: the fields kept of the input and the new ones.
+    /// The schema of the output: the fields of the input and the new ones.
     pub(crate) fn output_schema(&self) -> SchemaRef {
         ExecutionPlan::schema(self)
     }

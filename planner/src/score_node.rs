@@ -16,15 +16,15 @@ use crate::sieve::Sieve;
 
 /// Appends a model's score, and on demand the reason why there is none, to every row of its input.
 ///
-/// Input columns pass through unchanged and in order, all of them or those that are kept; the new columns stand last and
-/// have no qualifier.
+/// Input columns pass through in order and, but for those that are unread, unchanged; the new columns stand last and have no
+/// qualifier.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ScoreNode {
     input: LogicalPlan,
     call: ModelCall<Expr>,
     when: Option<Expr>,
     columns: ScoreColumns,
-    kept: Option<Vec<Column>>,
+    unread: Vec<Column>,
     sieve: Option<Sieve<Expr>>,
     schema: DFSchemaRef,
 }
@@ -32,7 +32,7 @@ pub struct ScoreNode {
 impl ScoreNode {
     /// A node that scores the rows of `input` by `call` into `columns`.
     pub fn try_new(input: LogicalPlan, call: ModelCall<Expr>, columns: ScoreColumns) -> Result<Self> {
-        Self { input, call, when: None, columns, kept: None, sieve: None, schema: Arc::new(DFSchema::empty()) }
+        Self { input, call, when: None, columns, unread: vec![], sieve: None, schema: Arc::new(DFSchema::empty()) }
             .checked()
     }
 
@@ -42,10 +42,10 @@ impl ScoreNode {
         self.checked()
     }
 
-    /// The same node, which passes on `kept` of its input's columns only; `None`: all.
-    pub fn with_kept(mut self, kept: Option<Vec<Column>>) -> Result<Self> {
-        self.kept = kept;
-        self.checked()
+    /// The same node with a hint of which of its input's columns nobody above it reads: their values may be left out.
+    pub fn with_unread(mut self, unread: Vec<Column>) -> Self {
+        self.unread = unread;
+        self
     }
 
     /// The same node with a hint of how many rows are wanted.
@@ -60,7 +60,7 @@ impl ScoreNode {
         self.checked()
     }
 
-    /// The same node over another input, whose columns include what the node reads and keeps.
+    /// The same node over another input, whose columns include what the node reads.
     pub fn with_input(mut self, input: LogicalPlan) -> Result<Self> {
         self.input = input;
         self.checked()
@@ -86,9 +86,9 @@ impl ScoreNode {
         &self.columns
     }
 
-    /// The columns of the input that pass through; `None`: all.
-    pub fn kept(&self) -> Option<&[Column]> {
-        self.kept.as_deref()
+    /// The columns of the input whose values nobody above reads.
+    pub fn unread(&self) -> &[Column] {
+        &self.unread
     }
 
     /// How many rows are wanted.
@@ -96,13 +96,10 @@ impl ScoreNode {
         self.sieve.as_ref()
     }
 
-    /// Where the input's columns that pass through stand in the input.
-    pub(crate) fn kept_indices(&self) -> Vec<usize> {
+    /// Where the unread columns stand in the input.
+    pub(crate) fn unread_indices(&self) -> Vec<usize> {
         let schema = self.input.schema();
-        match &self.kept {
-            None => (0..schema.fields().len()).collect(),
-            Some(kept) => kept.iter().filter_map(|column| schema.maybe_index_of_column(column)).collect(),
-        }
+        self.unread.iter().filter_map(|column| schema.maybe_index_of_column(column)).collect()
     }
 
     /// Every column that the node reads of its input, apart from what passes through.
@@ -140,33 +137,23 @@ impl ScoreNode {
                 return Err(invalid(format!("its input already has a column {name}")).into());
             }
         }
-        // Columns that the input has lost are kept no longer.
-        if let Some(kept) = &mut self.kept {
-            kept.retain(|column| input.has_column(column));
-        }
+        self.unread.retain(|column| input.has_column(column));
         self.schema = self.extended_schema()?;
         Ok(self)
     }
 
     fn extended_schema(&self) -> Result<DFSchemaRef> {
-        let (input, indices) = (self.input.schema(), self.kept_indices());
-        let kept = indices.iter().map(|&index| {
-            let (qualifier, field) = input.qualified_field(index);
-            (qualifier.cloned(), Arc::clone(field))
-        });
-        let fields = kept.chain(self.columns.fields().map(|field| (None, field))).collect();
-        let dependencies = match &self.kept {
-            None => input.functional_dependencies().clone(),
-            Some(_) => input.functional_dependencies().project_functional_dependencies(&indices, indices.len()),
-        };
+        let input = self.input.schema();
+        let passing = input.iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)));
+        let fields = passing.chain(self.columns.fields().map(|field| (None, field))).collect();
         let schema = DFSchema::new_with_metadata(fields, input.metadata().clone())?;
-        Ok(Arc::new(schema.with_functional_dependencies(dependencies)?))
+        Ok(Arc::new(schema.with_functional_dependencies(input.functional_dependencies().clone())?))
     }
 }
 
 impl PartialOrd for ScoreNode {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        let key = |node: &Self| (node.call.clone(), node.when.clone(), node.columns.clone(), node.kept.clone());
+        let key = |node: &Self| (node.call.clone(), node.when.clone(), node.columns.clone(), node.unread.clone());
         key(self)
             .partial_cmp(&key(other))
             .filter(|ordering| ordering.is_ne())
@@ -214,8 +201,8 @@ impl UserDefinedLogicalNodeCore for ScoreNode {
         if let Some(Sieve { predicate, enough }) = &self.sieve {
             write!(f, ", enough={enough} where {predicate}")?;
         }
-        if let Some(kept) = &self.kept {
-            write!(f, ", kept=[{}]", kept.iter().map(Column::flat_name).collect::<Vec<_>>().join(", "))?;
+        if !self.unread.is_empty() {
+            write!(f, ", unread=[{}]", self.unread.iter().map(Column::flat_name).collect::<Vec<_>>().join(", "))?;
         }
         Ok(())
     }
@@ -236,10 +223,11 @@ impl UserDefinedLogicalNodeCore for ScoreNode {
     /// What is read above passes through, and what the call reads is read here: the scan reads no other column.
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         let schema = self.input.schema();
-        let kept = self.kept_indices();
+        let passing = schema.fields().len();
         let mut necessary: Vec<usize> = output_columns
             .iter()
-            .filter_map(|&index| kept.get(index).copied())
+            .copied()
+            .filter(|&index| index < passing)
             .chain(self.columns_read().filter_map(|column| schema.maybe_index_of_column(column)))
             .collect();
         necessary.sort_unstable();
@@ -256,7 +244,7 @@ impl UserDefinedLogicalNodeCore for ScoreNode {
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::{DataType, Field, Schema};
-    use datafusion::logical_expr::{col, lit, table_scan};
+    use datafusion::logical_expr::{LogicalPlanBuilder, col, lit, table_scan};
 
     use super::*;
 
@@ -304,10 +292,18 @@ mod tests {
     }
 
     #[test]
-    fn only_kept_columns_pass_through() {
-        let node = node().with_kept(Some(vec![Column::from("t.width"), Column::from("t.id")])).unwrap();
-        assert_eq!(names(&node), ["t.width", "t.id", "__q", "__e"]);
-        assert_eq!(node.necessary_children_exprs(&[1, 2]), Some(vec![vec![0, 2, 3]]));
+    fn unread_columns_keep_their_places() {
+        let node = node().with_unread(vec![Column::from("t.image")]);
+        assert_eq!(names(&node), ["t.id", "t.width", "t.image", "t.text", "__q", "__e"]);
+        assert_eq!(node.unread_indices(), [2]);
+    }
+
+    #[test]
+    fn a_column_that_the_input_has_lost_is_not_unread() {
+        let node = node().with_unread(vec![Column::from("t.width"), Column::from("t.image")]);
+        let narrow =
+            LogicalPlanBuilder::from(scan()).project([col("t.image"), col("t.text")]).unwrap().build().unwrap();
+        assert_eq!(node.with_input(narrow).unwrap().unread(), [Column::from("t.image")]);
     }
 
     #[test]
@@ -346,12 +342,12 @@ mod tests {
     fn explain_shows_every_field() {
         let node = node()
             .with_when(Some(col("t.width").gt(lit(5))))
-            .and_then(|node| node.with_kept(Some(vec![Column::from("t.id")])))
             .unwrap()
+            .with_unread(vec![Column::from("t.image")])
             .with_sieve(Some(Sieve { predicate: col("__q").gt(lit(2)), enough: 10 }));
         let text = node.into_plan().display_indent().to_string();
         let expected = "ScoreNode: unifilter(t.image, t.text) AS __q, error=__e, model=m, when=t.width > Int32(5), \
-                        enough=10 where __q > Int32(2), kept=[t.id]";
+                        enough=10 where __q > Int32(2), unread=[t.image]";
         assert!(text.starts_with(expected), "{text}");
     }
 }

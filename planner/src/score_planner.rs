@@ -51,7 +51,7 @@ impl ExtensionPlanner for ScorePlanner {
             call: node.call().with_args(args),
             when: node.when().map(physical).transpose()?,
             columns: node.columns().clone(),
-            kept: node.kept_indices(),
+            unread: node.unread_indices(),
             sieve,
         };
         let exec = ScoreExec::try_new(Arc::clone(input), settings, Arc::clone(&self.scores))?;

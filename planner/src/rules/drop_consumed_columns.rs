@@ -1,17 +1,17 @@
-//! The rule that ends columns at the score node that is the last to read them.
+//! The rule that ends a column's values at the score node that is the last to read them.
 
 use std::collections::BTreeSet;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::is_enabled;
 use crate::ScoreNode;
 
-/// Lets a score node pass on those columns only that something above it reads: images end there.
+/// Tells a score node which of the columns that it reads nobody above it does: there the images end.
 ///
 /// ```sql
 /// SELECT uid FROM t WHERE unifilter(image, text) >= 2
@@ -20,12 +20,15 @@ use crate::ScoreNode;
 /// ```text
 /// Projection: t.uid                                  Projection: t.uid
 ///   Filter: __unifilter_1 >= 2                         Filter: __unifilter_1 >= 2
-///     ScoreNode: unifilter(t.image, t.text)     =>       ScoreNode: unifilter(t.image, t.text) ..., kept=[t.uid]
+///     ScoreNode: unifilter(t.image, t.text)     =>       ScoreNode: unifilter(t.image, t.text), unread=[t.image, t.text]
 ///       TableScan: t                                       TableScan: t
 /// ```
 ///
 /// DataFusion would leave out the images in the next projection or filter; until then they would be held for every row
-/// that waits for the device. The rule comes last, when all others have said what they read.
+/// that waits for the device. The columns stay, without values, for DataFusion takes it that a plan which keeps its
+/// input's order has its input's columns in their places: it moves sorts below it by number.
+///
+/// The rule comes last, when all others have said what they read, and is right again after each pass.
 #[derive(Debug, Default)]
 pub struct DropConsumedColumns;
 
@@ -97,29 +100,27 @@ fn drop_consumed(plan: LogicalPlan, wanted: &Wanted) -> Result<Transformed<Logic
         }
         _ => Wanted::All,
     };
-    let dropped = plan.map_children(|input| drop_consumed(input, &below))?;
-    if !dropped.transformed {
-        return Ok(dropped);
-    }
-    // A filter, a sort or a limit has the columns of its input, which are fewer now.
-    Ok(Transformed::yes(dropped.data.recompute_schema()?))
+    plan.map_children(|input| drop_consumed(input, &below))
 }
 
 fn drop_in(node: ScoreNode, wanted: &Wanted) -> Result<Transformed<LogicalPlan>> {
     let schema = node.input().schema();
-    let passing = node.kept_indices();
-    let kept: Vec<usize> =
-        passing.iter().enumerate().filter(|(place, _)| wanted.contains(*place)).map(|(_, &index)| index).collect();
-    let read = node.columns_read().filter_map(|column| schema.maybe_index_of_column(column));
-    let below = Wanted::Only(kept.iter().copied().chain(read).collect());
-    let names: Vec<Column> = kept.iter().map(|&index| Column::from(schema.qualified_field(index))).collect();
+    let place = |column: &Column| schema.maybe_index_of_column(column);
+    let read: BTreeSet<usize> = node.columns_read().filter_map(place).collect();
+    // A sieve is over the node's output.
+    let sieved = node.sieve().map(|sieve| &sieve.predicate);
+    let wanted = wanted.and_by(sieved, UserDefinedLogicalNodeCore::schema(&node));
+    let unread = read.iter().filter(|&&index| !wanted.contains(index));
+    let unread: Vec<Column> = unread.map(|&index| Column::from(schema.qualified_field(index))).collect();
+    let below = match &wanted {
+        Wanted::All => Wanted::All,
+        Wanted::Only(wanted) => Wanted::Only(wanted | &read),
+    };
     let input = drop_consumed(node.input().clone(), &below)?;
-    let is_same = kept.len() == passing.len();
-    if is_same && !input.transformed {
+    if !input.transformed && unread == node.unread() {
         return Ok(Transformed::no(node.into_plan()));
     }
-    let names = if is_same && node.kept().is_none() { None } else { Some(names) };
-    Ok(Transformed::yes(node.with_kept(None)?.with_input(input.data)?.with_kept(names)?.into_plan()))
+    Ok(Transformed::yes(node.with_input(input.data)?.with_unread(unread).into_plan()))
 }
 
 #[cfg(test)]
@@ -144,13 +145,23 @@ mod tests {
         let plan = scored().filter(col("__q").gt(lit(2_f32))).unwrap().alias("x").unwrap();
         let plan = plan.sort([col("x.text").sort(true, true)]).unwrap().project([col("x.width")]).unwrap();
         let text = rewritten(plan).unwrap();
-        assert!(text.contains("kept=[t.width, t.text]"), "{text}");
+        assert!(text.contains("unread=[t.image]"), "{text}");
     }
 
     #[test]
     fn a_call_above_reads_too() {
         let plan = scored().project([col("t.image"), col("__q")]).unwrap();
-        assert!(rewritten(plan).unwrap().contains("kept=[t.image]"));
+        assert!(rewritten(plan).unwrap().contains("unread=[t.text]"));
+        let plan = scored().project([col("t.image"), col("t.text"), col("__q")]).unwrap();
+        assert_eq!(rewritten(plan), None);
+    }
+
+    #[test]
+    fn a_column_that_has_come_to_be_read_has_its_values_again() {
+        let node = ScoreNode::downcast(&scored().build().unwrap()).unwrap().clone();
+        let node = node.with_unread(vec![Column::from("t.image")]).into_plan();
+        let text = rewritten(LogicalPlanBuilder::from(node)).unwrap();
+        assert!(!text.contains("unread"), "{text}");
     }
 
     #[test]

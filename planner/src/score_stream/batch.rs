@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, new_null_array};
 use arrow::compute::prep_null_mask_filter;
 use datafusion::common::cast::as_boolean_array;
 use datafusion::error::Result;
@@ -17,8 +17,8 @@ use crate::model_call::ModelCall;
 /// A batch that was read and of which some rows are not submitted yet.
 #[derive(Debug)]
 pub(super) struct ReadBatch {
-    /// The columns that pass through.
-    kept: RecordBatch,
+    /// The columns as they pass through.
+    rows: RecordBatch,
     bytes: usize,
     args: Args,
     next_row: usize,
@@ -52,12 +52,13 @@ pub(super) enum SliceArgs {
 }
 
 impl ReadBatch {
-    /// Evaluates the arguments of `call`, for the rows for which `when` is true.
+    /// Evaluates the arguments of `call`, for the rows for which `when` is true. The columns `emptied` become NULL, so that
+    /// what they hold goes when the model no longer wants it.
     pub(super) fn try_new(
         batch: &RecordBatch,
         call: &ModelCall<PhysicalExprRef>,
         when: Option<&PhysicalExprRef>,
-        kept: &[usize],
+        emptied: &[usize],
     ) -> Result<Self> {
         let selection = when.map(|when| selected(when, batch)).transpose()?;
         let selection = selection.filter(|selection| selection.true_count() < selection.len());
@@ -71,7 +72,7 @@ impl ReadBatch {
         let rows = if constant { 1 } else { batch.num_rows() };
         let args = values.into_iter().map(|value| value.into_array(rows)).collect::<Result<_>>()?;
         let args = if constant { Args::Constant(args) } else { Args::Rows { args, selection } };
-        Ok(Self { kept: batch.project(kept)?, bytes: batch_bytes(batch), args, next_row: 0, memory: None })
+        Ok(Self { rows: without_values(batch, emptied)?, bytes: batch_bytes(batch), args, next_row: 0, memory: None })
     }
 
     /// Reserves memory for the batch, unless it has it. The error is the pool's.
@@ -86,7 +87,7 @@ impl ReadBatch {
 
     /// The next rows, `max` at most; `None` if all were taken.
     pub(super) fn next_slice(&mut self, max: usize) -> Option<Slice> {
-        let rows = max.min(self.kept.num_rows() - self.next_row);
+        let rows = max.min(self.rows.num_rows() - self.next_row);
         if rows == 0 {
             return None;
         }
@@ -100,14 +101,25 @@ impl ReadBatch {
             Args::Constant(arrays) => SliceArgs::Constant(arrays.clone()),
         };
         // Rows of a batch differ in size; their sum is right, and that is what bounds the reading.
-        let bytes = self.bytes * rows / self.kept.num_rows();
-        Some(Slice { rows: self.kept.slice(start, rows), bytes, args, memory: self.memory.clone() })
+        let bytes = self.bytes * rows / self.rows.num_rows();
+        Some(Slice { rows: self.rows.slice(start, rows), bytes, args, memory: self.memory.clone() })
     }
 
     /// Whether every row was taken.
     pub(super) fn is_done(&self) -> bool {
-        self.next_row == self.kept.num_rows()
+        self.next_row == self.rows.num_rows()
     }
+}
+
+fn without_values(batch: &RecordBatch, emptied: &[usize]) -> Result<RecordBatch> {
+    if emptied.is_empty() {
+        return Ok(batch.clone());
+    }
+    let mut columns = batch.columns().to_vec();
+    for &index in emptied {
+        columns[index] = new_null_array(columns[index].data_type(), batch.num_rows());
+    }
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
 
 fn selected(when: &PhysicalExprRef, batch: &RecordBatch) -> Result<BooleanArray> {

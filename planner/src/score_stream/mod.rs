@@ -51,7 +51,7 @@ pub(crate) fn score_stream(
         schema: exec.output_schema(),
         call: exec.call().clone(),
         when: exec.when().cloned(),
-        kept: exec.kept().to_vec(),
+        emptied: exec.emptied(),
         wants_error: exec.columns().error.is_some(),
         input: input.fuse(),
         input_is_done: false,
@@ -75,7 +75,7 @@ struct ScoreStream {
     schema: SchemaRef,
     call: ModelCall<PhysicalExprRef>,
     when: Option<PhysicalExprRef>,
-    kept: Vec<usize>,
+    emptied: Vec<usize>,
     wants_error: bool,
     input: Fuse<SendableRecordBatchStream>,
     input_is_done: bool,
@@ -147,7 +147,7 @@ impl ScoreStream {
                     Poll::Ready(Some(batch)) if batch.num_rows() == 0 => {}
                     Poll::Ready(Some(batch)) => {
                         let timer = self.baseline.elapsed_compute().timer();
-                        self.waiting = Some(ReadBatch::try_new(&batch, &self.call, self.when.as_ref(), &self.kept)?);
+                        self.waiting = Some(ReadBatch::try_new(&batch, &self.call, self.when.as_ref(), &self.emptied)?);
                         timer.done();
                     }
                 }

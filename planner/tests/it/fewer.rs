@@ -171,7 +171,7 @@ async fn images_end_at_the_score_node() {
     let context = session(config());
     let plan = context.sql("SELECT id FROM t WHERE unifilter(image, text) > -100 AND width > 200").await.unwrap();
     let plan = displayed(&plan.create_physical_plan().await.unwrap());
-    assert!(plan.contains("kept=[id]"), "{plan}");
+    assert!(plan.contains("unread=[image, text]"), "{plan}");
 }
 
 #[tokio::test]

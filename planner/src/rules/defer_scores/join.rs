@@ -131,9 +131,8 @@ impl Side {
             plan = match step {
                 Step::Score(node) => {
                     let names = node.columns().names().map(Column::new_unqualified);
-                    let kept = node.kept().map_or(own, <[Column]>::to_vec);
-                    own = kept.into_iter().chain(names).collect();
-                    node.with_kept(None)?.with_input(plan)?.into_plan()
+                    own.extend(names);
+                    node.with_input(plan)?.into_plan()
                 }
                 Step::Filter(predicate) => LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(plan))?),
                 Step::Project(projection) => {

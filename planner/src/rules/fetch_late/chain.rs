@@ -119,24 +119,15 @@ impl Chain {
         }
     }
 
-    /// The node keeps the addresses and, apart from what it reads itself, none of the columns `dropped`.
+    /// A projection over the node leaves out what is dropped and read by the node itself.
     fn rewrite_score(&self, node: &ScoreNode, dropped: &HashSet<Column>, file: &str, row: &str) -> Result<Addressed> {
-        let schema = node.input().schema();
-        let passing = node.kept_indices().into_iter().map(|index| Column::from(schema.qualified_field(index)));
-        let passing: Vec<Column> = passing.collect();
         // A sieve is over the node's output.
         let sieved = node.sieve().map(|sieve| sieve.predicate.column_refs()).unwrap_or_default();
-        let stays = |column: &&Column| !dropped.contains(*column) || sieved.contains(*column);
-        let mut kept: Vec<Column> = passing.iter().filter(stays).cloned().collect();
-        let is_whole = node.kept().is_none() && kept.len() == passing.len();
-
-        let read: HashSet<&Column> = node.columns_read().chain(&kept).collect();
-        let unread = heavy_columns(node.input()).filter(|column| !read.contains(column)).collect();
+        let read: HashSet<&Column> = node.columns_read().chain(sieved).collect();
+        let unread = dropped.iter().filter(|column| !read.contains(column)).cloned().collect();
         let Addressed { plan, file, row } = self.rewrite(node.input(), &unread, file, row)?;
-        kept.extend([file.clone(), row.clone()]);
-        let kept = if is_whole { None } else { Some(kept) };
-        let node = node.clone().with_kept(None)?.with_input(plan)?.with_kept(kept)?;
-        Ok(Addressed { plan: without(node.into_plan(), dropped)?, file, row })
+        let plan = node.clone().with_input(plan)?.into_plan();
+        Ok(Addressed { plan: without(plan, dropped)?, file, row })
     }
 
     fn rewrite_scan(&self, scan: &TableScan, dropped: &HashSet<Column>, file: &str, row: &str) -> Result<Addressed> {

@@ -31,9 +31,9 @@ const MOST_ROWS: usize = 10_000;
 /// Projection: width, image, text              Projection: width, image, text
 ///   Sort: __unifilter_1 DESC, fetch=20          FetchNode: columns=[image], file=__file_1, row=__row_1
 ///     ScoreNode: unifilter(image, text)  =>       Sort: __unifilter_1 DESC, fetch=20
-///       TableScan: t [width, image, text]           ScoreNode: unifilter(image, text), kept=[width, text, __file_1,
-///                                                              __row_1]
-///                                                     TableScan: t [width, image, text, __file_1, __row_1]
+///       TableScan: t [width, image, text]           Projection: width, text, __file_1, __row_1, __unifilter_1
+///                                                     ScoreNode: unifilter(image, text)
+///                                                       TableScan: t [width, image, text, __file_1, __row_1]
 /// ```
 ///
 /// The rows carry their addresses in place of the columns. Each column goes no further than to its last user below the
@@ -44,10 +44,9 @@ const MOST_ROWS: usize = 10_000;
 /// read or would have read, so the rest of the plan sees no difference, whatever else it computes. Joins, aggregates,
 /// windows, unions, limits and subqueries in expressions are not looked through. A column that nobody above wants is not fetched.
 ///
-/// The rule comes last. `push_down_limit` has by then told the sort how many rows are kept, filters are where they will
-/// stay, and columns that nobody reads have been dropped by `optimize_projections` and
-/// [`DropConsumedColumns`](crate::DropConsumedColumns); in the next pass projections that were added here are merged with
-/// others. It runs again in each pass and finds nothing more in a sort that it has changed.
+/// The rule comes after DataFusion's: `push_down_limit` has by then told the sort how many rows are kept, filters are where
+/// they will stay, and columns that nobody reads have been dropped by `optimize_projections`; in the next pass projections
+/// that were added here are merged with others. It runs again in each pass and finds nothing more in a sort that it has changed.
 #[derive(Debug, Default)]
 pub struct FetchLate;
 

@@ -122,25 +122,24 @@ fn a_column_goes_no_further_than_its_last_user() {
                Sort: x.__q DESC NULLS FIRST, fetch=10
                  SubqueryAlias: x
                    Projection: t.id, __q, t.__file_1, t.__row_1
-                     ScoreNode: unifilter(t.image, t.text) AS __q, kept=[t.id, t.width, t.text, t.__file_1, t.__row_1]
-                       Filter: t.image IS NOT NULL
-                         TableScan: t projection=[id, width, image, text, __file_1, __row_1]",
+                     Projection: t.id, t.width, t.text, t.__file_1, t.__row_1, __q
+                       ScoreNode: unifilter(t.image, t.text) AS __q
+                           Filter: t.image IS NOT NULL
+                           TableScan: t projection=[id, width, image, text, __file_1, __row_1]",
     );
 }
 
 #[test]
-fn a_node_that_drops_its_image_keeps_the_address() {
-    let scored = scored(scan()).build().unwrap();
-    let node = ScoreNode::downcast(&scored).unwrap().clone();
-    let kept = Some(vec![Column::from("t.record"), Column::from("t.id")]);
-    let plan = LogicalPlanBuilder::from(node.with_kept(kept).unwrap().into_plan());
+fn a_column_for_the_score_alone_is_not_fetched() {
+    let plan = sorted(scored(scan()), col("__q"), 10).project([col("t.record"), col("t.id")]).unwrap();
     assert_plan(
-        rewritten(sorted(plan, col("__q"), 10)),
-        "Projection: t.record, t.id, __q
+        rewritten(plan),
+        "Projection: t.record, t.id
            FetchNode: columns=[t.record], file=t.__file_1, row=t.__row_1
              Sort: __q DESC NULLS FIRST, fetch=10
-               ScoreNode: unifilter(t.image, t.text) AS __q, kept=[t.id, t.__file_1, t.__row_1]
-                 TableScan: t projection=[id, width, image, text, __file_1, __row_1]",
+               Projection: t.id, t.width, t.text, t.__file_1, t.__row_1, __q
+                 ScoreNode: unifilter(t.image, t.text) AS __q
+                   TableScan: t projection=[id, width, image, text, __file_1, __row_1]",
     );
 }
 

@@ -101,11 +101,12 @@ pub(super) struct Ran {
 
 pub(super) async fn run(context: &SessionContext, sql: &str) -> Ran {
     let physical = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    let plan = displayable(physical.as_ref()).indent(false).to_string();
     let batches = collect(Arc::clone(&physical), context.task_ctx()).await.unwrap();
     Ran {
         rows: pretty_format_batches(&batches).unwrap().to_string(),
         scanned: metric(&physical, "bytes_scanned"),
-        plan: displayable(physical.as_ref()).indent(false).to_string(),
+        plan,
         physical,
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::common::stats::Precision;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::MetricValue;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
@@ -104,6 +105,7 @@ struct Counts {
     left_model: u64,
     /// Rows that have come to the nodes that score.
     came_to_model: u64,
+    /// Rows that the scans are done with: given, or left out by predicates of their own.
     scanned: u64,
 }
 
@@ -127,7 +129,7 @@ impl Counts {
             self.came_to_model += plan.children().iter().map(|child| output_rows(child.as_ref())).sum::<u64>();
         }
         if plan.children().is_empty() {
-            self.scanned += output_rows(plan);
+            self.scanned += output_rows(plan) + sum("pushdown_rows_pruned") + rows_of_pruned_pages(plan);
         }
         for child in plan.children() {
             self.add(child.as_ref());
@@ -151,6 +153,18 @@ impl Counts {
 
 fn output_rows(plan: &dyn ExecutionPlan) -> u64 {
     plan.metrics().and_then(|m| m.output_rows()).unwrap_or(0) as u64
+}
+
+/// Rows of Parquet pages that a scan passed over by their statistics.
+fn rows_of_pruned_pages(plan: &dyn ExecutionPlan) -> u64 {
+    let metrics = plan.metrics();
+    let pruned = metrics.iter().flat_map(|metrics| metrics.iter()).map(|metric| match metric.value() {
+        MetricValue::PruningMetrics { name, pruning_metrics } if name == "page_index_rows_pruned" => {
+            pruning_metrics.pruned() as u64
+        }
+        _ => 0,
+    });
+    pruned.sum()
 }
 
 /// How many rows the plan's leaves will give, if their statistics tell.

@@ -9,7 +9,7 @@ fn model() -> Result<UniFilter> {
 }
 
 fn images() -> Result<[Vec<u8>; 2]> {
-    Ok([std::fs::read("tests/golden/images/c02.png")?, std::fs::read("tests/golden/images/c15.png")?])
+    Ok([std::fs::read("tests/golden/images/c02.png")?, std::fs::read("tests/golden/images/c03.png")?])
 }
 
 fn pair(model: &UniFilter, image: &[u8], text: &str) -> Result<Prepared> {

@@ -1,13 +1,12 @@
 //! The rule that tells a score node how many rows are wanted of it.
 
-use std::sync::Arc;
-
+use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
-use datafusion::logical_expr::{FetchType, LogicalPlan, SkipType};
+use datafusion::logical_expr::{Expr, FetchType, Filter, Limit, LogicalPlan, SkipType};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-use super::columns::is_fixed_to_its_place;
+use super::columns::{calls_a_model, is_fixed_to_its_place, substitute};
 use super::is_enabled;
 use crate::{ScoreNode, Sieve};
 
@@ -23,6 +22,8 @@ use crate::{ScoreNode, Sieve};
 ///     ScoreNode: ... AS __unifilter_1      =>       ScoreNode: ... AS __unifilter_1, enough=10 where __unifilter_1 >= 2
 ///       TableScan: t                                  TableScan: t
 /// ```
+///
+/// Projections and aliases may stand between: the predicate is said in the node's own columns.
 ///
 /// The node then scores no more rows at once than it should take, and stops when it has given enough; the filter and the
 /// limit stay and decide. The rule comes after every rule that moves limits and filters, and finds the hint anew each
@@ -43,51 +44,92 @@ impl OptimizerRule for StopWhenEnough {
         if !is_enabled(config) {
             return Ok(Transformed::no(plan));
         }
-        tell(plan, None)
+        tell(plan, &Wanted::All)
     }
 }
 
-/// Tells the score nodes of `plan`, of which `wanted` rows are read at most.
-fn tell(plan: LogicalPlan, wanted: Option<usize>) -> Result<Transformed<LogicalPlan>> {
-    let below = match &plan {
-        LogicalPlan::Limit(limit) => match (limit.get_skip_type()?, limit.get_fetch_type()?) {
-            (SkipType::Literal(skip), FetchType::Literal(fetch)) => {
-                fetch.into_iter().chain(wanted).min().map(|rows| rows.saturating_add(skip))
-            }
-            _ => None,
-        },
-        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) => wanted,
-        LogicalPlan::Filter(filter) => {
-            let sieve = wanted.filter(|_| !is_fixed_to_its_place(&filter.predicate));
-            let sieve = sieve.map(|enough| Sieve { predicate: filter.predicate.clone(), enough });
-            if let Some(node) = ScoreNode::downcast(&filter.input)
-                && node.sieve() != sieve.as_ref()
-            {
-                let told = tell_inputs(node.clone().with_sieve(sieve).into_plan(), None)?.data;
-                let mut filter = filter.clone();
-                filter.input = Arc::new(told);
-                return Ok(Transformed::yes(LogicalPlan::Filter(filter)));
-            }
-            if ScoreNode::downcast(&filter.input).is_some() {
-                return plan.map_children(|node| tell_inputs(node, None));
-            }
-            None
-        }
-        other => {
-            if let Some(node) = ScoreNode::downcast(other)
-                && node.sieve().is_some()
-            {
-                let told = tell_inputs(node.clone().with_sieve(None).into_plan(), None)?.data;
-                return Ok(Transformed::yes(told));
-            }
-            None
-        }
-    };
-    tell_inputs(plan, below)
+/// What is wanted of a plan's rows by those above it.
+#[derive(Debug, Clone)]
+enum Wanted {
+    All,
+    /// As many rows at most.
+    Some(usize),
+    /// As many rows at most that pass a predicate.
+    Passing(Sieve<Expr>),
 }
 
-fn tell_inputs(plan: LogicalPlan, wanted: Option<usize>) -> Result<Transformed<LogicalPlan>> {
-    let subqueries = plan.map_subqueries(|subquery| tell(subquery, None))?;
+impl Wanted {
+    /// What a limit wants of its input.
+    fn by_limit(&self, limit: &Limit) -> Result<Self> {
+        let (SkipType::Literal(skip), FetchType::Literal(fetch)) = (limit.get_skip_type()?, limit.get_fetch_type()?)
+        else {
+            return Ok(Self::All);
+        };
+        let above = match self {
+            Self::Some(rows) => Some(*rows),
+            _ => None,
+        };
+        Ok(fetch.into_iter().chain(above).min().map_or(Self::All, |rows| Self::Some(rows.saturating_add(skip))))
+    }
+
+    /// What a filter wants of its input. Of filters upon each other the upper one may fail for what the lower one rejects.
+    fn by_filter(&self, filter: &Filter) -> Self {
+        match self {
+            Self::Some(enough) if !is_fixed_to_its_place(&filter.predicate) => {
+                Self::Passing(Sieve { predicate: filter.predicate.clone(), enough: *enough })
+            }
+            _ => Self::All,
+        }
+    }
+
+    /// What a plan wants of its input, of which it gives each row, with its columns computed by `f`.
+    fn through(&self, f: impl Fn(&Column) -> Option<Expr>) -> Self {
+        let Self::Passing(Sieve { predicate, enough }) = self else { return self.clone() };
+        let is_fine = |expr: &Expr| !is_fixed_to_its_place(expr) && !calls_a_model(expr);
+        substitute(predicate, f)
+            .filter(is_fine)
+            .map_or(Self::All, |predicate| Self::Passing(Sieve { predicate, enough: *enough }))
+    }
+}
+
+/// Tells the score nodes of `plan`.
+fn tell(plan: LogicalPlan, wanted: &Wanted) -> Result<Transformed<LogicalPlan>> {
+    let below = match &plan {
+        LogicalPlan::Limit(limit) => wanted.by_limit(limit)?,
+        LogicalPlan::Filter(filter) => wanted.by_filter(filter),
+        LogicalPlan::Projection(projection) => {
+            let computed = |column: &Column| {
+                let index = projection.schema.maybe_index_of_column(column)?;
+                Some(projection.expr.get(index)?.clone().unalias())
+            };
+            wanted.through(computed)
+        }
+        LogicalPlan::SubqueryAlias(alias) => {
+            let inner = |column: &Column| {
+                let index = alias.schema.maybe_index_of_column(column)?;
+                Some(Expr::Column(Column::from(alias.input.schema().qualified_field(index))))
+            };
+            wanted.through(inner)
+        }
+        other => {
+            let sieve = match wanted {
+                Wanted::Passing(sieve) => Some(sieve),
+                _ => None,
+            };
+            if let Some(node) = ScoreNode::downcast(other)
+                && node.sieve() != sieve
+            {
+                let told = node.clone().with_sieve(sieve.cloned()).into_plan();
+                return Ok(Transformed::yes(tell_inputs(told, &Wanted::All)?.data));
+            }
+            Wanted::All
+        }
+    };
+    tell_inputs(plan, &below)
+}
+
+fn tell_inputs(plan: LogicalPlan, wanted: &Wanted) -> Result<Transformed<LogicalPlan>> {
+    let subqueries = plan.map_subqueries(|subquery| tell(subquery, &Wanted::All))?;
     let inputs = subqueries.data.map_children(|input| tell(input, wanted))?;
     Ok(Transformed::new_transformed(inputs.data, subqueries.transformed || inputs.transformed))
 }
@@ -117,6 +159,20 @@ mod tests {
         let plan = passing().limit(5, Some(10)).unwrap().limit(0, Some(3)).unwrap().build().unwrap();
         let text = rewritten(&plan).unwrap();
         assert!(text.contains("enough=8 where __q > Float32(2)"), "{text}");
+    }
+
+    #[test]
+    fn projections_and_aliases_may_stand_between() {
+        let inner = scored().project([col("t.width"), (col("__q") * lit(2_f32)).alias("twice")]).unwrap();
+        let inner = inner.alias("x").unwrap().filter(col("x.twice").gt(lit(3_f32))).unwrap();
+        let text = rewritten(&inner.limit(0, Some(3)).unwrap().build().unwrap()).unwrap();
+        assert!(text.contains("enough=3 where __q * Float32(2) > Float32(3)"), "{text}");
+    }
+
+    #[test]
+    fn a_filter_under_a_filter_is_not_told() {
+        let plan = passing().filter(col("t.width").gt(lit(1))).unwrap().limit(0, Some(3)).unwrap();
+        assert_eq!(rewritten(&plan.build().unwrap()), None);
     }
 
     #[test]

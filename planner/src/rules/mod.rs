@@ -6,6 +6,7 @@ mod drop_consumed_columns;
 mod drop_unused_scores;
 mod extract_model_calls;
 mod fetch_late;
+mod hidden_names;
 mod stop_when_enough;
 #[cfg(test)]
 mod test_plans;

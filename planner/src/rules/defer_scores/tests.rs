@@ -1,41 +1,14 @@
-use std::sync::Arc;
-
-use arrow::datatypes::{DataType, Field, Schema};
-use datafusion::datasource::MemTable;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::OptimizerRule;
-use datafusion::prelude::{SessionConfig, SessionContext};
-use tamis_udfs::options::TamisOptions;
 
+use super::super::test_plans::{analyzed, session};
 use super::super::{DeferScores, ExtractModelCalls};
-
-fn session() -> SessionContext {
-    let config = SessionConfig::new().with_option_extension(TamisOptions::default());
-    let state = SessionStateBuilder::new().with_default_features().with_config(config).build();
-    let context = SessionContext::new_with_state(state);
-    for function in tamis_udfs::functions::all() {
-        context.register_udf(function.as_ref().clone());
-    }
-    let schema = Arc::new(Schema::new(vec![
-        Field::new("id", DataType::Int64, false),
-        Field::new("width", DataType::Int32, false),
-        Field::new("image", DataType::Binary, true),
-        Field::new("text", DataType::Utf8, true),
-    ]));
-    for name in ["t", "k"] {
-        let table = MemTable::try_new(Arc::clone(&schema), vec![vec![]]).unwrap();
-        context.register_table(name, Arc::new(table)).unwrap();
-    }
-    context
-}
 
 /// The plan after the extraction, and after this rule if it changes it.
 async fn deferred(sql: &str) -> (LogicalPlan, Option<LogicalPlan>) {
     let context = session();
     let state = context.state();
-    let plan = state.create_logical_plan(sql).await.unwrap();
-    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).unwrap();
+    let plan = analyzed(&context, sql).await;
     let extracted = ExtractModelCalls.rewrite(plan, &state).unwrap().data;
     let moved = DeferScores.rewrite(extracted.clone(), &state).unwrap();
     if !moved.transformed {

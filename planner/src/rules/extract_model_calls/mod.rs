@@ -5,7 +5,6 @@ mod call;
 mod costs;
 mod filter;
 mod join;
-mod names;
 mod reach;
 mod replace;
 mod rewrite;
@@ -23,8 +22,8 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use tamis_udfs::calls::{CallOutput, ModelFunction};
 
 use self::costs::Costs;
-use self::names::ColumnNames;
 use self::rewrite::Extraction;
+use super::hidden_names::HiddenNames;
 use super::is_enabled;
 
 /// Makes each distinct model call a [`ScoreNode`](crate::ScoreNode), so that a score is computed once for a row,
@@ -77,7 +76,7 @@ impl OptimizerRule for ExtractModelCalls {
         let wants_error = |function: &ModelFunction| function.output == CallOutput::Error;
         let with_errors = functions.into_iter().filter(wants_error).map(|function| function.family).collect();
         let costs = Costs::new(config.options());
-        let mut extraction = Extraction::new(&costs, ColumnNames::free_in(&plan)?, with_errors);
+        let mut extraction = Extraction::new(&costs, HiddenNames::free_in(&plan)?, with_errors);
         let schema = Arc::clone(plan.schema());
         let rewritten = extraction.rewrite_trimmed(plan.clone())?.plan;
         // A plan that would look otherwise from outside is given up: the functions give the same answer.

@@ -14,23 +14,29 @@ use datafusion::logical_expr::{
 use super::available::{PassThrough, Score, Scored};
 use super::call::{ModelCall, qualified};
 use super::costs::Costs;
-use super::names::ColumnNames;
 use super::reach::Reach;
+use crate::rules::hidden_names::HiddenNames;
 use crate::{ScoreColumns, ScoreNode};
 
 /// One run of the rule over one plan.
 #[derive(Debug)]
 pub(super) struct Extraction<'a> {
     pub(super) costs: &'a Costs,
-    names: ColumnNames,
+    names: HiddenNames,
     /// The families of which some function asks for errors: their nodes get an error column.
     with_errors: HashSet<&'static str>,
     changes: usize,
 }
 
 impl<'a> Extraction<'a> {
-    pub(super) fn new(costs: &'a Costs, names: ColumnNames, with_errors: HashSet<&'static str>) -> Self {
+    pub(super) fn new(costs: &'a Costs, names: HiddenNames, with_errors: HashSet<&'static str>) -> Self {
         Self { costs, names, with_errors, changes: 0 }
+    }
+
+    /// The columns of the next node.
+    fn new_columns(&mut self, family: &str) -> ScoreColumns {
+        let (score, error) = self.names.next_pair(family, &format!("{family}_error"));
+        ScoreColumns { score, error: Some(error) }
     }
 
     /// How many expressions were changed so far.
@@ -99,7 +105,7 @@ impl<'a> Extraction<'a> {
         if !input.plan.all_out_ref_exprs().is_empty() {
             return Ok(false);
         }
-        let columns = self.names.next(&call.family);
+        let columns = self.new_columns(&call.family);
         let wants_error = self.with_errors.contains(call.family.as_str());
         let columns = ScoreColumns { error: columns.error.filter(|_| wants_error), ..columns };
         let plan = std::mem::take(&mut input.plan);
@@ -210,7 +216,7 @@ impl<'a> Extraction<'a> {
         let mut available = vec![];
         for score in &input.available {
             let Some(call) = pass.call(&score.call).filter(|_| !keys.is_empty() && !correlated) else { continue };
-            let names = self.names.next(&call.family);
+            let names = self.new_columns(&call.family);
             let mut carry = |column: &Column, name: String| {
                 pass.column(&Expr::Column(column.clone())).unwrap_or_else(|| {
                     hidden.push(max(Expr::Column(column.clone())).alias(&name));

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Expr, Limit, LogicalPlan, Projection, Sort};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use self::chain::{Chain, columns_of, holds_subquery};
+use super::hidden_names::HiddenNames;
 use super::is_enabled;
 use crate::{FetchNode, FetchedColumn};
 
@@ -63,7 +64,7 @@ impl OptimizerRule for FetchLate {
         if !is_enabled(config) {
             return Ok(Transformed::no(plan));
         }
-        let mut names = Names::free_in(&plan)?;
+        let mut names = HiddenNames::free_in(&plan)?;
         plan.transform_down_with_subqueries(|node| {
             let rewritten = match &node {
                 _ if holds_subquery(&node) => None,
@@ -84,7 +85,7 @@ impl OptimizerRule for FetchLate {
 }
 
 /// A projection over a sort: what it does not read is not fetched.
-fn below_projection(projection: &Projection, names: &mut Names) -> Result<Option<LogicalPlan>> {
+fn below_projection(projection: &Projection, names: &mut HiddenNames) -> Result<Option<LogicalPlan>> {
     let read = projection.expr.iter().flat_map(Expr::column_refs).cloned().collect();
     let Some(input) = fetch_late(&projection.input, &read, names)? else { return Ok(None) };
     let rewritten = Projection::try_new(projection.expr.clone(), Arc::new(input))?;
@@ -95,7 +96,7 @@ fn below_projection(projection: &Projection, names: &mut Names) -> Result<Option
 }
 
 /// A sort whose every column is wanted. A projection gives them in their order.
-fn with_its_columns(plan: &LogicalPlan, names: &mut Names) -> Result<Option<LogicalPlan>> {
+fn with_its_columns(plan: &LogicalPlan, names: &mut HiddenNames) -> Result<Option<LogicalPlan>> {
     let all = columns_of(plan).collect();
     let Some(input) = fetch_late(plan, &all, names)? else { return Ok(None) };
     let columns = plan.schema().iter().map(Expr::from).collect();
@@ -108,7 +109,7 @@ fn with_its_columns(plan: &LogicalPlan, names: &mut Names) -> Result<Option<Logi
 
 /// The columns of `plan` that are in `wanted`, in any order and with others, the heavy ones fetched. `None` if `plan` is
 /// no sort of few rows, or none of them can be fetched.
-fn fetch_late(plan: &LogicalPlan, wanted: &HashSet<Column>, names: &mut Names) -> Result<Option<LogicalPlan>> {
+fn fetch_late(plan: &LogicalPlan, wanted: &HashSet<Column>, names: &mut HiddenNames) -> Result<Option<LogicalPlan>> {
     let Some((limit, sort, chain)) = sort_of_few(plan) else { return Ok(None) };
     let keys: HashSet<&Column> = sort.expr.iter().flat_map(|key| key.expr.column_refs()).collect();
     let mut dropped = HashSet::new();
@@ -127,7 +128,7 @@ fn fetch_late(plan: &LogicalPlan, wanted: &HashSet<Column>, names: &mut Names) -
     if fetched.is_empty() {
         return Ok(None);
     }
-    let (file, row) = names.next();
+    let (file, row) = names.next_pair("file", "row");
     let below = chain.rewrite(&sort.input, &dropped, &file, &row)?;
     let mut input = LogicalPlan::Sort(Sort { input: Arc::new(below.plan), ..sort.clone() });
     if let Some(limit) = limit {
@@ -161,38 +162,5 @@ fn is_heavy(data_type: &DataType) -> bool {
         | DataType::FixedSizeList(item, _) => is_heavy(item.data_type()),
         DataType::Struct(fields) => fields.iter().any(|field| is_heavy(field.data_type())),
         _ => false,
-    }
-}
-
-/// Gives names that no column of the plan has, the same ones for the same plan.
-#[derive(Debug)]
-struct Names {
-    taken: HashSet<String>,
-    last: usize,
-}
-
-impl Names {
-    fn free_in(plan: &LogicalPlan) -> Result<Self> {
-        let mut taken = HashSet::new();
-        plan.apply_with_subqueries(|node| {
-            let names = node.schema().fields().iter().map(|field| field.name());
-            taken.extend(names.filter(|name| name.starts_with("__")).cloned());
-            if let LogicalPlan::TableScan(scan) = node {
-                taken.extend(scan.source.schema().fields().iter().map(|field| field.name().clone()));
-            }
-            Ok(TreeNodeRecursion::Continue)
-        })?;
-        Ok(Self { taken, last: 0 })
-    }
-
-    /// The names of the next scan's columns for the file and the row.
-    fn next(&mut self) -> (String, String) {
-        loop {
-            self.last += 1;
-            let names = (format!("__file_{}", self.last), format!("__row_{}", self.last));
-            if !self.taken.contains(&names.0) && !self.taken.contains(&names.1) {
-                return names;
-            }
-        }
     }
 }

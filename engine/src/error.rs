@@ -5,6 +5,7 @@ use std::fmt;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+use datafusion::parquet::errors::ParquetError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::statements;
@@ -203,7 +204,13 @@ fn unwrap(error: &DataFusionError) -> (Option<Place>, String) {
             None => (None, error.to_string()),
         },
         DataFusionError::ArrowError(inner, _) => arrow_message(inner),
-        DataFusionError::ParquetError(inner) => (None, format!("damaged Parquet file: {inner}")),
+        DataFusionError::ParquetError(inner) => match inner.as_ref() {
+            // A predicate that the reader evaluates may fail, and the file is fine.
+            ParquetError::External(inner) if inner.is::<ArrowError>() || inner.is::<DataFusionError>() => {
+                external_message(inner.as_ref())
+            }
+            inner => (None, format!("damaged Parquet file: {inner}")),
+        },
         DataFusionError::ObjectStore(inner) => (None, store_message(inner)),
         DataFusionError::External(inner) => external_message(inner.as_ref()),
         other => (None, other.strip_backtrace()),

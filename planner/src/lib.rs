@@ -19,6 +19,8 @@ mod fetch_exec;
 mod fetch_node;
 mod fetch_planner;
 mod fetch_stream;
+mod filter_batches;
+mod heavy;
 mod model_call;
 mod row_source;
 mod rules;

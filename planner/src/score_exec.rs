@@ -167,8 +167,8 @@ impl DisplayAs for ScoreExec {
                 if let Some(when) = &self.when {
                     write!(f, ", when={when}")?;
                 }
-                if let Some(Sieve { predicate, enough }) = self.sieve() {
-                    write!(f, ", enough={enough} where {predicate}")?;
+                if let Some(sieve) = self.sieve() {
+                    write!(f, ", {sieve}")?;
                 }
                 if !self.unread.is_empty() {
                     let input = self.input.schema();

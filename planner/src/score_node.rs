@@ -198,8 +198,8 @@ impl UserDefinedLogicalNodeCore for ScoreNode {
         if let Some(when) = &self.when {
             write!(f, ", when={when}")?;
         }
-        if let Some(Sieve { predicate, enough }) = &self.sieve {
-            write!(f, ", enough={enough} where {predicate}")?;
+        if let Some(sieve) = &self.sieve {
+            write!(f, ", {sieve}")?;
         }
         if !self.unread.is_empty() {
             write!(f, ", unread=[{}]", self.unread.iter().map(Column::flat_name).collect::<Vec<_>>().join(", "))?;
@@ -207,7 +207,7 @@ impl UserDefinedLogicalNodeCore for ScoreNode {
         Ok(())
     }
 
-    fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
         let invalid =
             |reason: &str| PlannerError::InvalidNode { family: self.call.family.clone(), reason: reason.into() };
         let (Some(input), true) = (inputs.pop(), inputs.is_empty()) else {
@@ -216,6 +216,8 @@ impl UserDefinedLogicalNodeCore for ScoreNode {
         if exprs.len() != self.call.args.len() + usize::from(self.when.is_some()) {
             return Err(invalid("it was given another number of expressions than it has").into());
         }
+        // Rules that rewrite expressions keep their names by aliases, which say nothing here.
+        let mut exprs: Vec<Expr> = exprs.into_iter().map(Expr::unalias).collect();
         let when = if self.when.is_some() { exprs.pop() } else { None };
         Self { input, call: self.call.with_args(exprs), when, ..self.clone() }.checked()
     }
@@ -344,7 +346,7 @@ mod tests {
             .with_when(Some(col("t.width").gt(lit(5))))
             .unwrap()
             .with_unread(vec![Column::from("t.image")])
-            .with_sieve(Some(Sieve { predicate: col("__q").gt(lit(2)), enough: 10 }));
+            .with_sieve(Some(Sieve { predicate: col("__q").gt(lit(2)), enough: 10, ends: true }));
         let text = node.into_plan().display_indent().to_string();
         let expected = "ScoreNode: unifilter(t.image, t.text) AS __q, error=__e, model=m, when=t.width > Int32(5), \
                         enough=10 where __q > Int32(2), unread=[t.image]";

@@ -12,6 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use tamis_udfs::runtime::{QueryScores, Scoring};
 
+use crate::filter_batches::filters_in_small_batches;
 use crate::sieve::Sieve;
 use crate::{FetchPlanner, ScoreExec, ScoreNode, ScoreSettings};
 
@@ -41,11 +42,11 @@ impl ExtensionPlanner for ScorePlanner {
         Scoring::check(&call.family, call.model.as_deref(), session.config_options())?;
         let physical = |expr: &Expr| planner.create_physical_expr(expr, logical_input.schema(), session, context);
         let args = node.call().args.iter().map(physical).collect::<Result<Vec<_>>>()?;
-        let sieve = node.sieve().and_then(|Sieve { predicate, enough }| {
+        let sieve = node.sieve().and_then(|Sieve { predicate, enough, ends }| {
             // A hint whose columns are gone is none any more.
             let schema = UserDefinedLogicalNodeCore::schema(node);
             let predicate = planner.create_physical_expr(predicate, schema, session, context).ok()?;
-            Some(Sieve { predicate, enough: *enough })
+            Some(Sieve { predicate, enough: *enough, ends: *ends })
         });
         let settings = ScoreSettings {
             call: node.call().with_args(args),
@@ -66,8 +67,10 @@ pub struct ScoreQueryPlanner;
 #[async_trait]
 impl QueryPlanner for ScoreQueryPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ScorePlanner::default()), Arc::new(FetchPlanner)])
-            .create_physical_plan(plan, session)
-            .await
+        let planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> =
+            vec![Arc::new(ScorePlanner::default()), Arc::new(FetchPlanner)];
+        let plan =
+            DefaultPhysicalPlanner::with_extension_planners(planners).create_physical_plan(plan, session).await?;
+        filters_in_small_batches(plan)
     }
 }

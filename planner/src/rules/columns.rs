@@ -2,7 +2,7 @@
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use tamis_udfs::calls::model_function;
 
 /// `expr` with each column replaced by an expression; `None` if `f` has nothing for one of them.
@@ -41,6 +41,38 @@ pub(super) fn calls_a_model(expr: &Expr) -> bool {
 
 /// Whether any part of `expr` is a subquery, refers to an outer query, or gives something else each time.
 pub(super) fn is_fixed_to_its_place(expr: &Expr) -> bool {
+    is_foreign(expr) || expr.is_volatile()
+}
+
+/// Whether `expr` draws lots and reads no row: `random()`.
+pub(super) fn draws_lots(expr: &Expr) -> bool {
+    expr.is_volatile() && expr.column_refs().is_empty() && !is_foreign(expr) && !calls_a_model(expr)
+}
+
+/// Whether `expr` cannot fail for any row: columns and constants, compared.
+pub(super) fn never_fails(expr: &Expr) -> bool {
+    let is_harmless = |e: &Expr| match e {
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => matches!(
+            op,
+            Operator::Eq
+                | Operator::NotEq
+                | Operator::Lt
+                | Operator::LtEq
+                | Operator::Gt
+                | Operator::GtEq
+                | Operator::IsDistinctFrom
+                | Operator::IsNotDistinctFrom
+                | Operator::And
+                | Operator::Or
+        ),
+        Expr::Column(_) | Expr::Literal(..) | Expr::Alias(_) | Expr::Not(_) | Expr::TryCast(_) => true,
+        Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::Between(_) | Expr::InList(_) => true,
+        _ => false,
+    };
+    !expr.exists(|e| Ok(!is_harmless(e))).unwrap_or(true)
+}
+
+fn is_foreign(expr: &Expr) -> bool {
     let foreign = expr.exists(|e| {
         Ok(matches!(
             e,
@@ -52,5 +84,5 @@ pub(super) fn is_fixed_to_its_place(expr: &Expr) -> bool {
                 | Expr::Unnest(_)
         ))
     });
-    foreign.unwrap_or(true) || expr.is_volatile()
+    foreign.unwrap_or(true)
 }

@@ -3,7 +3,7 @@
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, FetchType, Filter, Limit, LogicalPlan, SkipType};
+use datafusion::logical_expr::{Expr, FetchType, Filter, Limit, LogicalPlan, SkipType, lit};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::columns::{calls_a_model, is_fixed_to_its_place, substitute};
@@ -23,7 +23,8 @@ use crate::{ScoreNode, Sieve};
 ///       TableScan: t                                  TableScan: t
 /// ```
 ///
-/// Projections and aliases may stand between: the predicate is said in the node's own columns.
+/// Projections and aliases may stand between: the predicate is said in the node's own columns. Further score nodes and
+/// filters below are told how far to work ahead, `ahead=10 where ...`, and do not end by themselves.
 ///
 /// The node then scores no more rows at once than it should take, and stops when it has given enough; the filter and the
 /// limit stay and decide. The rule comes after every rule that moves limits and filters, and finds the hint anew each
@@ -56,6 +57,8 @@ enum Wanted {
     Some(usize),
     /// As many rows at most that pass a predicate.
     Passing(Sieve<Expr>),
+    /// As many rows at first; how many at most is not known.
+    First(usize),
 }
 
 impl Wanted {
@@ -66,29 +69,51 @@ impl Wanted {
             return Ok(Self::All);
         };
         let above = match self {
-            Self::Some(rows) => Some(*rows),
-            _ => None,
+            Self::Some(rows) | Self::First(rows) => Some(*rows),
+            Self::All | Self::Passing(_) => None,
         };
         Ok(fetch.into_iter().chain(above).min().map_or(Self::All, |rows| Self::Some(rows.saturating_add(skip))))
     }
 
-    /// What a filter wants of its input. Of filters upon each other the upper one may fail for what the lower one rejects.
+    /// What a filter wants of its input. Of filters upon each other the upper one may fail for what the lower one
+    /// rejects, so that its predicate is not told further down.
     fn by_filter(&self, filter: &Filter) -> Self {
+        let passing = |enough: usize, ends: bool| match is_fixed_to_its_place(&filter.predicate) {
+            true => Self::First(enough),
+            false => Self::Passing(Sieve { predicate: filter.predicate.clone(), enough, ends }),
+        };
         match self {
-            Self::Some(enough) if !is_fixed_to_its_place(&filter.predicate) => {
-                Self::Passing(Sieve { predicate: filter.predicate.clone(), enough: *enough })
-            }
-            _ => Self::All,
+            Self::All => Self::All,
+            Self::Some(enough) => passing(*enough, true),
+            Self::First(enough) | Self::Passing(Sieve { enough, .. }) => passing(*enough, false),
         }
     }
 
     /// What a plan wants of its input, of which it gives each row, with its columns computed by `f`.
     fn through(&self, f: impl Fn(&Column) -> Option<Expr>) -> Self {
-        let Self::Passing(Sieve { predicate, enough }) = self else { return self.clone() };
+        let Self::Passing(Sieve { predicate, enough, ends }) = self else { return self.clone() };
         let is_fine = |expr: &Expr| !is_fixed_to_its_place(expr) && !calls_a_model(expr);
-        substitute(predicate, f)
-            .filter(is_fine)
-            .map_or(Self::All, |predicate| Self::Passing(Sieve { predicate, enough: *enough }))
+        match substitute(predicate, f).filter(is_fine) {
+            Some(predicate) => Self::Passing(Sieve { predicate, enough: *enough, ends: *ends }),
+            None => Self::First(*enough),
+        }
+    }
+
+    /// What a score node is told.
+    fn sieve(&self) -> Option<Sieve<Expr>> {
+        match self {
+            Self::Passing(sieve) => Some(sieve.clone()),
+            Self::First(enough) => Some(Sieve { predicate: lit(true), enough: *enough, ends: false }),
+            Self::All | Self::Some(_) => None,
+        }
+    }
+
+    /// What a score node wants of its input.
+    fn by_score(&self) -> Self {
+        match self {
+            Self::Passing(Sieve { enough, .. }) | Self::First(enough) | Self::Some(enough) => Self::First(*enough),
+            Self::All => Self::All,
+        }
     }
 }
 
@@ -111,19 +136,14 @@ fn tell(plan: LogicalPlan, wanted: &Wanted) -> Result<Transformed<LogicalPlan>> 
             };
             wanted.through(inner)
         }
-        other => {
-            let sieve = match wanted {
-                Wanted::Passing(sieve) => Some(sieve),
-                _ => None,
-            };
-            if let Some(node) = ScoreNode::downcast(other)
-                && node.sieve() != sieve
-            {
-                let told = node.clone().with_sieve(sieve.cloned()).into_plan();
-                return Ok(Transformed::yes(tell_inputs(told, &Wanted::All)?.data));
+        other => match ScoreNode::downcast(other) {
+            Some(node) if node.sieve() != wanted.sieve().as_ref() => {
+                let told = node.clone().with_sieve(wanted.sieve()).into_plan();
+                return Ok(Transformed::yes(tell_inputs(told, &wanted.by_score())?.data));
             }
-            Wanted::All
-        }
+            Some(_) => wanted.by_score(),
+            None => Wanted::All,
+        },
     };
     tell_inputs(plan, &below)
 }
@@ -141,6 +161,7 @@ mod tests {
 
     use super::super::test_plans::scored;
     use super::*;
+    use crate::{ModelCall, ScoreColumns};
 
     fn rewritten(plan: &LogicalPlan) -> Option<String> {
         let rewritten = StopWhenEnough.rewrite(plan.clone(), &OptimizerContext::new()).unwrap();
@@ -170,9 +191,22 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_under_a_filter_is_not_told() {
+    fn a_filter_under_a_filter_does_not_end_the_node() {
         let plan = passing().filter(col("t.width").gt(lit(1))).unwrap().limit(0, Some(3)).unwrap();
-        assert_eq!(rewritten(&plan.build().unwrap()), None);
+        let text = rewritten(&plan.build().unwrap()).unwrap();
+        assert!(text.contains("ahead=3 where __q > Float32(2)"), "{text}");
+    }
+
+    #[test]
+    fn a_node_below_another_is_told_how_far_to_work_ahead() {
+        let lower = scored().filter(col("__q").gt(lit(2_f32))).unwrap().build().unwrap();
+        let call = ModelCall { family: "unifilter".into(), model: None, args: vec![col("t.image"), col("t.text")] };
+        let columns = ScoreColumns { score: "__r".into(), error: None };
+        let upper = LogicalPlanBuilder::from(ScoreNode::try_new(lower, call, columns).unwrap().into_plan());
+        let plan = upper.filter(col("__r").gt(lit(1_f32))).unwrap().limit(0, Some(3)).unwrap();
+        let text = rewritten(&plan.build().unwrap()).unwrap();
+        assert!(text.contains("enough=3 where __r > Float32(1)"), "{text}");
+        assert!(text.contains("ahead=3 where __q > Float32(2)"), "{text}");
     }
 
     #[test]

@@ -17,7 +17,8 @@ const LEAST_IN_FLIGHT: usize = 4;
 /// The demand of a query that wants a number of rows that pass a predicate: a `LIMIT` above a filter.
 ///
 /// Until some rows have passed, as many are scored at once as are wanted; then as many as it should take by the share
-/// that has passed so far. The partitions of one run share the count.
+/// that has passed so far. The partitions of one run share the count. Where further filters follow, the rows that these
+/// want are not known: the more were given, the further the node works ahead.
 #[derive(Debug)]
 pub(crate) struct Demand {
     sieve: Sieve<PhysicalExprRef>,
@@ -71,13 +72,16 @@ impl Run {
 
     /// Whether enough rows have passed.
     pub(super) fn is_met(&self) -> bool {
-        self.passed.load(Ordering::Relaxed) >= self.sieve.enough
+        self.sieve.ends && self.passed.load(Ordering::Relaxed) >= self.sieve.enough
     }
 
     /// How many rows a partition may have in flight: its share of what it should take to meet the demand.
     pub(super) fn rows_in_flight(&self) -> usize {
         let (given, passed) = (self.given.load(Ordering::Relaxed), self.passed.load(Ordering::Relaxed));
-        let wanted = self.sieve.enough.saturating_sub(passed);
+        let wanted = match self.sieve.ends {
+            true => self.sieve.enough.saturating_sub(passed),
+            false => self.sieve.enough.max(passed),
+        };
         let expected = wanted.saturating_mul(given + 1).div_ceil(passed + 1);
         expected.div_ceil(self.partitions().max(1)).max(LEAST_IN_FLIGHT)
     }
@@ -108,7 +112,7 @@ mod tests {
     fn demand(partitions: usize) -> Demand {
         let schema = rows(vec![]).schema();
         let predicate = binary(col("x", &schema).unwrap(), Operator::Gt, lit(0), &schema).unwrap();
-        Demand::new(Sieve { predicate, enough: 10 }, partitions)
+        Demand::new(Sieve { predicate, enough: 10, ends: true }, partitions)
     }
 
     #[test]
@@ -122,6 +126,18 @@ mod tests {
         assert!(!run.is_met());
         run.count(&rows(vec![1; 6])).unwrap();
         assert!(run.is_met());
+    }
+
+    #[test]
+    fn where_more_filters_follow_the_window_grows_with_what_was_given() {
+        let schema = rows(vec![]).schema();
+        let predicate = binary(col("x", &schema).unwrap(), Operator::Gt, lit(0), &schema).unwrap();
+        let run = Demand::new(Sieve { predicate, enough: 10, ends: false }, 1).start(0);
+        run.count(&rows(vec![1; 10])).unwrap();
+        assert!(!run.is_met());
+        assert_eq!(run.rows_in_flight(), 10);
+        run.count(&rows(vec![1; 90])).unwrap();
+        assert_eq!(run.rows_in_flight(), 100);
     }
 
     #[test]

@@ -105,6 +105,20 @@ scored! {
     cte_that_is_read_twice:
         "WITH s AS (SELECT id, unifilter(image, text) AS q FROM t) SELECT a.id FROM s a JOIN s b ON a.id = b.id \
          AND a.q > b.q - 1" => ALL;
+    guards_in_case_hold:
+        "SELECT id, CASE WHEN width = 200 THEN 0 WHEN 1000 / (width - 200) > 5 THEN unifilter(image, text) ELSE 1 END \
+         FROM t" => WIDE;
+    guards_in_nested_case_hold:
+        "SELECT id, CASE WHEN width <> 200 THEN CASE WHEN 1000 / (width - 200) > 5 THEN unifilter(image, text) END END \
+         FROM t" => WIDE;
+    guards_in_aggregates_hold:
+        "SELECT sum(CASE WHEN width = 200 THEN 0 WHEN 1000 / (width - 200) > 5 THEN unifilter(image, text) END) > -100 \
+         FROM t" => WIDE;
+    a_filter_that_guards_a_join_s_key_stays_before_it:
+        "WITH s AS (SELECT *, unifilter(image, text) AS q FROM t), g AS (SELECT id, q, 100 / (width - 200) AS r FROM s \
+         WHERE width <> 200 OR q > 100) SELECT g.id, g.q, n FROM g JOIN (VALUES (1), (5), (-1)) AS v(n) ON g.r = v.n"
+        => ALL;
+    sample_by_lot: "SELECT unifilter(image, text) IS NULL FROM u WHERE id <> 3 ORDER BY random() LIMIT 2" => 2;
     sample_by_hand: "SELECT count(*) FROM t WHERE random() < 2 AND unifilter(image, text) > -100" => ALL;
     nothing_of_an_empty_sample:
         "SELECT count(*) FROM t WHERE random() < -1 AND unifilter(image, text) > -100" => 0;
@@ -155,6 +169,23 @@ async fn scoring_stops_soon_after_enough_rows_have_passed() {
     let none = run(&context, "SELECT id FROM t WHERE unifilter(image, text) > 100 LIMIT 10").await;
     assert!(none.rows.is_empty());
     assert_eq!(none.scored.iter().sum::<usize>(), 400);
+}
+
+#[tokio::test]
+async fn scoring_by_two_models_stops_soon_after_enough_rows_have_passed_both() {
+    let context = bare_session(config(), Arc::default());
+    let partition = |first: i64| (0..50).map(|i| rows_of(first + 4 * i)).collect::<Vec<_>>();
+    let table = MemTable::try_new(rows(vec![0]).schema(), vec![partition(0), partition(200)]).unwrap();
+    context.register_table("t", Arc::new(table)).unwrap();
+    for sql in [
+        "SELECT id FROM t WHERE unifilter(image, text) > -100 AND unifilter(image, upper(text)) > -100 LIMIT 10",
+        "SELECT id FROM t WHERE unifilter(image, text) > 100 OR unifilter(image, upper(text)) > -100 LIMIT 10",
+    ] {
+        let found = run(&context, sql).await;
+        assert_eq!(found.rows.len(), 10);
+        let scored: usize = found.scored.iter().sum();
+        assert!((20..=120).contains(&scored), "{scored} rows scored\n{}", displayed(&found.plan));
+    }
 }
 
 /// Four good rows with texts of their own.

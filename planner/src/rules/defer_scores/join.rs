@@ -7,7 +7,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, Filter, Join, JoinConstraint, JoinType, LogicalPlan, Projection};
 
-use super::super::columns::{calls_a_model, is_fixed_to_its_place, resolve, substitute};
+use super::super::columns::{calls_a_model, is_fixed_to_its_place, never_fails, resolve, substitute};
 use super::is_movable;
 use crate::ScoreNode;
 
@@ -101,6 +101,11 @@ impl Side {
                 }
             };
             let Some(inner) = inner else { break };
+            // A filter may guard what would fail for the rows that it rejects.
+            let is_guarded = matches!(step, Step::Filter(_)) || steps.iter().any(|s| matches!(s, Step::Filter(_)));
+            if is_guarded && !inner.never_fails(self) {
+                break;
+            }
             let is_score = matches!(step, Step::Score(_));
             steps.push(step);
             (condition, plan) = (inner, input);
@@ -181,6 +186,15 @@ impl Condition {
         let conjuncts = join.filter.iter().flat_map(split_conjunction);
         let filter = conjuncts.map(|expr| Conjunct { outer: expr.clone(), inner: expr.clone() }).collect();
         Self { on: join.on.clone(), filter, above: vec![] }
+    }
+
+    /// Whether it cannot fail for any row of one side.
+    fn never_fails(&self, side: Side) -> bool {
+        let own = |(left, right): &(Expr, Expr)| match side {
+            Side::Left => never_fails(left),
+            Side::Right => never_fails(right),
+        };
+        self.on.iter().all(own) && self.filter.iter().all(|conjunct| never_fails(&conjunct.inner))
     }
 
     /// The condition with the columns of one side replaced; `None` if it cannot be, or would be computed twice.

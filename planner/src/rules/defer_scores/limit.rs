@@ -6,7 +6,7 @@ use datafusion::common::Column;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Limit, LogicalPlan, Projection, Sort, SortExpr, SubqueryAlias};
 
-use super::super::columns::{calls_a_model, is_fixed_to_its_place, resolve, substitute};
+use super::super::columns::{calls_a_model, draws_lots, is_fixed_to_its_place, resolve, substitute};
 use super::is_movable;
 use crate::ScoreNode;
 
@@ -34,12 +34,16 @@ pub(super) fn below_scores(limit: &Limit) -> Result<Option<LogicalPlan>> {
 /// [`below_scores`] for a sort that gives a number of rows.
 pub(super) fn sort_below_scores(sort: &Sort) -> Result<Option<LogicalPlan>> {
     let top = Choice::Top { keys: sort.expr.clone(), fetch: sort.fetch, limit: None };
-    Ok(top.below_scores(&sort.input)?.map(|below| sorted(sort.expr.clone(), below)))
+    Ok(top.below_scores(&sort.input)?.map(|below| sorted(&sort.expr, below)))
 }
 
-/// The rows in their order: what they come in from further down is nothing that a plan promises.
-fn sorted(keys: Vec<SortExpr>, rows: LogicalPlan) -> LogicalPlan {
-    LogicalPlan::Sort(Sort { expr: keys, input: Arc::new(rows), fetch: None })
+/// The rows in their order: what they come in from further down is nothing that a plan promises. Lots are not drawn
+/// again: any order is one.
+fn sorted(keys: &[SortExpr], rows: LogicalPlan) -> LogicalPlan {
+    if keys.iter().all(|key| draws_lots(&key.expr)) {
+        return rows;
+    }
+    LogicalPlan::Sort(Sort { expr: keys.to_vec(), input: Arc::new(rows), fetch: None })
 }
 
 impl Choice {
@@ -79,7 +83,7 @@ impl Choice {
             }
             LogicalPlan::Sort(Sort { expr, input, fetch: None }) if matches!(self, Self::Limit { .. }) => {
                 let top = Self::Top { keys: expr.clone(), fetch: None, limit: Some(Box::new(self.clone())) };
-                Ok(top.below_scores(input)?.map(|below| sorted(expr.clone(), below)))
+                Ok(top.below_scores(input)?.map(|below| sorted(expr, below)))
             }
             _ => Ok(None),
         }
@@ -88,9 +92,10 @@ impl Choice {
     /// The same choice in terms of another plan's columns; `None` if a sort key has no such terms.
     fn over(&self, f: impl Fn(&Column) -> Option<Expr>) -> Option<Self> {
         let Self::Top { keys, fetch, limit } = self else { return Some(self.clone()) };
+        let is_lot = keys.iter().all(|key| draws_lots(&key.expr));
+        let is_fine = |expr: &Expr| is_lot || !is_fixed_to_its_place(expr) && !calls_a_model(expr);
         let key = |sort: &SortExpr| {
-            let expr =
-                substitute(&sort.expr, &f).filter(|expr| !is_fixed_to_its_place(expr) && !calls_a_model(expr))?;
+            let expr = substitute(&sort.expr, &f).filter(is_fine)?;
             Some(SortExpr { expr, ..sort.clone() })
         };
         let keys = keys.iter().map(key).collect::<Option<_>>()?;

@@ -29,7 +29,8 @@ use crate::ScoreNode;
 ///                                                                     TableScan: t
 /// ```
 ///
-/// The sort above stays, for the order of the few rows.
+/// The sort above stays, for the order of the few rows; where lots are drawn, `ORDER BY random() LIMIT 10`, they are drawn
+/// below and any order will do.
 ///
 /// A join moves below the score node of one of its sides, and below the filters and projections on it: an inner join, and
 /// a semi or anti join on the side that it keeps. Where the join multiplies rows they have equal contents, which the
@@ -44,7 +45,7 @@ use crate::ScoreNode;
 ///   TableScan: k                                                    TableScan: k
 /// ```
 ///
-/// Nothing moves past volatile expressions and subqueries, nor below a score that the sort, the join or its condition
+/// Nothing moves past volatile expressions and subqueries, no key that might fail past a filter that may guard it, nor below a score that the sort, the join or its condition
 /// reads. Outer joins stay: they leave no row out. The rule comes right after the extraction, before DataFusion pushes
 /// filters on scores below joins and limits into scans.
 #[derive(Debug, Default)]

@@ -23,12 +23,16 @@ pub(super) enum Reach {
 impl Reach {
     /// Those of these rows for which `condition`, which has no NULLs, is true.
     ///
-    /// A CASE, as it alone promises that `condition` is not evaluated for other rows, for which it might fail.
+    /// A CASE, as it alone promises that `condition` is not evaluated for other rows, for which it might fail. Its
+    /// outcomes are numbers: DataFusion makes a CASE of booleans into ANDs and ORs, which promise nothing.
     pub(super) fn and(&self, condition: Expr) -> Self {
         match self {
             _ if !is_tellable(&condition) => Self::Untold,
             Self::All => Self::When(condition),
-            Self::When(outer) => Self::When(case(None, vec![(outer.clone(), condition)], lit(false))),
+            Self::When(outer) => {
+                let inner = case(None, vec![(condition, lit(1))], lit(0));
+                Self::When(case(None, vec![(outer.clone(), inner)], lit(0)).gt(lit(0)))
+            }
             Self::Untold => Self::Untold,
         }
     }
@@ -82,14 +86,14 @@ pub(super) fn undecided(reach: &Reach, op: Operator, operands: &[&Expr]) -> Reac
 /// The rows among `reach` that come to the branch behind the first `count` of `arms`, or to the condition there, or,
 /// with `count` beyond them, to ELSE; with `taken`, those that take the arm at `count`.
 pub(super) fn branch(reach: &Reach, base: Option<&Expr>, arms: &[Expr], count: usize, taken: bool) -> Reach {
-    let mut conditions: Vec<_> = arms[..count].iter().map(|when| (when.clone(), lit(false))).collect();
+    let mut conditions: Vec<_> = arms[..count].iter().map(|when| (when.clone(), lit(0))).collect();
     if taken {
-        conditions.push((arms[count].clone(), lit(true)));
+        conditions.push((arms[count].clone(), lit(1)));
     }
     if conditions.is_empty() {
         return reach.clone();
     }
-    reach.and(case(base.cloned(), conditions, lit(!taken)))
+    reach.and(case(base.cloned(), conditions, lit(i32::from(!taken))).gt(lit(0)))
 }
 
 /// The rows among `reach` for which each of `arguments` is NULL.

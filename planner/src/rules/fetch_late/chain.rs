@@ -10,7 +10,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, SubqueryAlias, TableScan};
 
-use super::is_heavy;
+use crate::heavy::is_heavy;
 use crate::{PlannerError, RowTable, ScoreNode};
 
 /// A plan of projections, filters, aliases and score nodes over one scan of a [`RowTable`].

@@ -7,7 +7,6 @@ mod tests;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::error::Result;
@@ -17,6 +16,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use self::chain::{Chain, columns_of, holds_subquery};
 use super::hidden_names::HiddenNames;
 use super::is_enabled;
+use crate::heavy::is_heavy;
 use crate::{FetchNode, FetchedColumn};
 
 /// Sorts that keep more rows are left: fetching them one by one would cost more than carrying them.
@@ -149,18 +149,4 @@ fn sort_of_few(plan: &LogicalPlan) -> Option<(Option<&Limit>, &Sort, Chain)> {
         return None;
     }
     Some((limit, sort, Chain::below(&sort.input)?))
-}
-
-/// Whether values of this type are worth fetching: byte strings, such as images, and what holds them.
-fn is_heavy(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,
-        DataType::List(item)
-        | DataType::LargeList(item)
-        | DataType::ListView(item)
-        | DataType::LargeListView(item)
-        | DataType::FixedSizeList(item, _) => is_heavy(item.data_type()),
-        DataType::Struct(fields) => fields.iter().any(|field| is_heavy(field.data_type())),
-        _ => false,
-    }
 }

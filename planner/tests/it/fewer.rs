@@ -105,6 +105,16 @@ scored! {
     cte_that_is_read_twice:
         "WITH s AS (SELECT id, unifilter(image, text) AS q FROM t) SELECT a.id FROM s a JOIN s b ON a.id = b.id \
          AND a.q > b.q - 1" => ALL;
+    or_of_two_models:
+        "SELECT id FROM t WHERE unifilter(image, text) > -100 OR unifilter(image, upper(text)) > -100" => ALL;
+    or_of_two_models_in_select:
+        "SELECT id, unifilter(image, text) > 100 OR (width > 200 AND unifilter(image, upper(text)) > -100) FROM t"
+        => ALL + WIDE;
+    and_of_two_models_in_select:
+        "SELECT id, unifilter(image, text) > 100 AND unifilter(image, upper(text)) > -100 FROM t" => ALL;
+    top_over_a_union:
+        "SELECT * FROM (SELECT id, unifilter(image, text) AS q FROM t WHERE width < 200 UNION ALL \
+         SELECT id, unifilter(image, text) FROM t WHERE width > 260) ORDER BY id LIMIT 2" => 4;
     guards_in_case_hold:
         "SELECT id, CASE WHEN width = 200 THEN 0 WHEN 1000 / (width - 200) > 5 THEN unifilter(image, text) ELSE 1 END \
          FROM t" => WIDE;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Column;
+use datafusion::common::{Column, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, Limit, LogicalPlan, Projection, Sort, SortExpr, SubqueryAlias};
+use datafusion::logical_expr::{Expr, Limit, LogicalPlan, Projection, Sort, SortExpr, SubqueryAlias, Union, lit};
 
 use super::super::columns::{calls_a_model, draws_lots, is_fixed_to_its_place, resolve, substitute};
 use super::is_movable;
@@ -81,11 +81,58 @@ impl Choice {
                 let moved = SubqueryAlias::try_new(Arc::new(below), alias.alias.clone())?;
                 Ok(Some(LogicalPlan::SubqueryAlias(moved)))
             }
+            LogicalPlan::Union(union) => Ok(self.below_each(union)?.map(|union| self.apply(&union))),
             LogicalPlan::Sort(Sort { expr, input, fetch: None }) if matches!(self, Self::Limit { .. }) => {
                 let top = Self::Top { keys: expr.clone(), fetch: None, limit: Some(Box::new(self.clone())) };
                 Ok(top.below_scores(input)?.map(|below| sorted(expr, below)))
             }
             _ => Ok(None),
+        }
+    }
+
+    /// The union of what this choice may take of each branch, made below the score nodes of some; the choice itself is
+    /// still to be made.
+    fn below_each(&self, union: &Union) -> Result<Option<LogicalPlan>> {
+        let Some(most) = self.most().filter(|_| !self.draws_lots()) else { return Ok(None) };
+        let mut has_moved = false;
+        let mut branches = vec![];
+        for branch in &union.inputs {
+            let own = |column: &Column| {
+                let index = union.schema.maybe_index_of_column(column)?;
+                Some(Expr::Column(Column::from(branch.schema().qualified_field(index))))
+            };
+            let first = Self::Limit { skip: None, fetch: Some(Box::new(lit(i64::try_from(most).unwrap_or(i64::MAX)))) };
+            let choice = match self {
+                Self::Limit { .. } => Some(first),
+                Self::Top { keys, .. } => {
+                    Self::Top { keys: keys.clone(), fetch: None, limit: Some(Box::new(first)) }.over(own)
+                }
+            };
+            // A branch that gives no more was limited before.
+            let choice = choice.filter(|_| most_rows(branch).is_none_or(|rows| rows > most));
+            let moved = choice.map(|choice| choice.below_scores(branch)).transpose()?.flatten();
+            has_moved |= moved.is_some();
+            branches.push(moved.map_or_else(|| Arc::clone(branch), Arc::new));
+        }
+        if !has_moved {
+            return Ok(None);
+        }
+        Ok(Some(LogicalPlan::Union(Union { inputs: branches, schema: Arc::clone(&union.schema) })))
+    }
+
+    /// Whether it takes rows by lot: those of a branch would have other chances than those of all.
+    fn draws_lots(&self) -> bool {
+        matches!(self, Self::Top { keys, .. } if keys.iter().any(|key| key.expr.is_volatile()))
+    }
+
+    /// How many rows it takes at most, those that it skips included, if that is written there.
+    fn most(&self) -> Option<usize> {
+        match self {
+            Self::Limit { skip, fetch } => {
+                let skip = skip.as_deref().map_or(Some(0), number)?;
+                number(fetch.as_deref()?)?.checked_add(skip)
+            }
+            Self::Top { fetch, limit, .. } => fetch.or_else(|| limit.as_ref()?.most()),
         }
     }
 
@@ -116,5 +163,25 @@ impl Choice {
                 }
             }
         }
+    }
+}
+
+/// How many rows `plan` gives at most, if that is written in it.
+fn most_rows(plan: &LogicalPlan) -> Option<usize> {
+    match plan {
+        LogicalPlan::Projection(Projection { input, .. })
+        | LogicalPlan::SubqueryAlias(SubqueryAlias { input, .. })
+        | LogicalPlan::Sort(Sort { input, fetch: None, .. }) => most_rows(input),
+        plan => match ScoreNode::downcast(plan) {
+            Some(node) => most_rows(node.input()),
+            None => plan.max_rows(),
+        },
+    }
+}
+
+fn number(expr: &Expr) -> Option<usize> {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(Some(number)), _) => usize::try_from(*number).ok(),
+        _ => None,
     }
 }

@@ -32,6 +32,8 @@ use crate::ScoreNode;
 /// The sort above stays, for the order of the few rows; where lots are drawn, `ORDER BY random() LIMIT 10`, they are drawn
 /// below and any order will do.
 ///
+/// Of a union each branch is limited, and then the whole.
+///
 /// A join moves below the score node of one of its sides, and below the filters and projections on it: an inner join, and
 /// a semi or anti join on the side that it keeps. Where the join multiplies rows they have equal contents, which the
 /// runtime scores once.

@@ -11,7 +11,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, col};
+use datafusion::logical_expr::{Expr, Operator, col};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::create_physical_expr;
 use tamis_udfs::calls::CallOutput;
@@ -38,13 +38,18 @@ impl Costs {
         Self { options }
     }
 
-    /// For each conjunct with the calls that it still needs, the cost of rejecting one row: what the calls cost, over
-    /// the share of rows that the conjunct rejects. The least comes first.
+    /// For each predicate with the calls that it still needs, the cost of deciding one row: what the calls cost, over the
+    /// share of rows that the predicate decides. Those of a conjunction decide what they reject, those of a disjunction
+    /// what they let through. The least comes first.
     ///
     /// Costs are measured ones, once rows of every model in question have flowed through this process, else the
     /// floating-point operations that the models' configurations tell; the share is that among a model's recent scores.
     /// (Hellerstein & Stonebraker, "Predicate Migration", SIGMOD 1993.)
-    pub(super) fn ranks<'a>(&self, conjuncts: impl Iterator<Item = (&'a Expr, &'a [ModelCall])>) -> Vec<f64> {
+    pub(super) fn ranks<'a>(
+        &self,
+        op: Operator,
+        conjuncts: impl Iterator<Item = (&'a Expr, &'a [ModelCall])>,
+    ) -> Vec<f64> {
         let conjuncts: Vec<_> = conjuncts.collect();
         if conjuncts.len() < 2 {
             // Nothing to choose: no configuration need be read.
@@ -65,8 +70,9 @@ impl Costs {
         conjuncts
             .iter()
             .map(|(conjunct, calls)| {
-                let rejected = 1. - self.selectivity(conjunct).unwrap_or(UNKNOWN_SELECTIVITY);
-                calls.iter().map(cost).sum::<f64>() / rejected.max(1e-3)
+                let passing = self.selectivity(conjunct).unwrap_or(UNKNOWN_SELECTIVITY);
+                let decided = if op == Operator::Or { passing } else { 1. - passing };
+                calls.iter().map(cost).sum::<f64>() / decided.max(1e-3)
             })
             .collect()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Operator};
 
 use super::super::columns::calls_a_model;
 use super::available::Scored;
@@ -68,7 +68,9 @@ impl Extraction<'_> {
                 candidates.push((index, conjunct, missing));
             }
         }
-        let ranks = self.costs.ranks(candidates.iter().map(|(_, conjunct, missing)| (*conjunct, missing.as_slice())));
+        let ranks = self
+            .costs
+            .ranks(Operator::And, candidates.iter().map(|(_, conjunct, missing)| (*conjunct, missing.as_slice())));
         let best = candidates.iter().zip(ranks).min_by(|(_, a), (_, b)| a.total_cmp(b));
         Ok(best.map(|((index, _, _), _)| *index))
     }

@@ -1,10 +1,11 @@
 //! Replacing the calls of one node's expressions by columns of its input.
 
+use datafusion::common::internal_datafusion_err;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, Case, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, SortExpr};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, SortExpr, binary_expr};
 
 use super::super::columns::calls_a_model;
 use super::available::Scored;
@@ -50,7 +51,7 @@ impl Extraction<'_> {
         if matches!(expr, Expr::Lambda(_)) || !calls_a_model(expr) {
             return Ok(());
         }
-        for part in unconditional_parts(expr) {
+        for part in self.unconditional_parts(expr, input)? {
             self.add_unconditional(part, input)?;
         }
         if let Some((call, output)) = call_of(expr, input.schema())?
@@ -68,8 +69,7 @@ impl Extraction<'_> {
         let expr = match expr {
             Expr::BinaryExpr(BinaryExpr { op: Operator::And | Operator::Or, .. }) => {
                 let Some((op, parts)) = operands(&expr) else { return Ok(expr) };
-                let undecided = undecided(reach, op, &parts);
-                self.replace_operands(expr, op, input, &undecided)?
+                self.replace_operands(op, parts.into_iter().cloned().collect(), input, reach)?
             }
             Expr::Case(case) => Expr::Case(self.replace_case(case, input, reach)?),
             Expr::ScalarFunction(function) if is_conditional(&function) => {
@@ -91,16 +91,62 @@ impl Extraction<'_> {
         Ok(Expr::Column(column))
     }
 
-    /// Replaces the operands of one chain of AND or OR.
-    fn replace_operands(&mut self, expr: Expr, op: Operator, input: &mut Scored, undecided: &Reach) -> Result<Expr> {
-        match expr {
-            Expr::BinaryExpr(BinaryExpr { left, op: own, right }) if own == op => {
-                let left = Box::new(self.replace_operands(*left, op, input, undecided)?);
-                let right = Box::new(self.replace_operands(*right, op, input, undecided)?);
-                Ok(Expr::BinaryExpr(BinaryExpr { left, op, right }))
-            }
-            operand => self.replace_reached(operand, input, undecided),
+    /// Replaces the operands of one chain of AND or OR. Those that call models need the rows that no cheap one has
+    /// decided, and, one after the other, none before them.
+    fn replace_operands(
+        &mut self,
+        op: Operator,
+        mut parts: Vec<Expr>,
+        input: &mut Scored,
+        reach: &Reach,
+    ) -> Result<Expr> {
+        let mut reach = undecided(reach, op, &parts.iter().collect::<Vec<_>>());
+        for place in self.in_order(op, &parts.iter().collect::<Vec<_>>(), input)? {
+            parts[place] = self.replace_reached(parts[place].clone(), input, &reach)?;
+            reach = undecided(&reach, op, &[&parts[place]]);
         }
+        let whole = parts.into_iter().reduce(|left, right| binary_expr(left, op, right));
+        whole.ok_or_else(|| internal_datafusion_err!("a chain of {op} without operands"))
+    }
+
+    /// The places of those operands that call models: first the one that decides a row at the least cost.
+    fn in_order(&self, op: Operator, parts: &[&Expr], input: &Scored) -> Result<Vec<usize>> {
+        let mut calling = vec![];
+        for (place, part) in parts.iter().enumerate().filter(|(_, part)| calls_a_model(part)) {
+            calling.push((place, *part, missing_calls(part, input)?));
+        }
+        let ranks = self.costs.ranks(op, calling.iter().map(|(_, part, missing)| (*part, missing.as_slice())));
+        let mut ranked: Vec<_> = calling.iter().map(|(place, _, _)| *place).zip(ranks).collect();
+        ranked.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+        Ok(ranked.into_iter().map(|(place, _)| place).collect())
+    }
+
+    /// The parts of `expr` that every row needs that needs `expr`.
+    fn unconditional_parts<'a>(&self, expr: &'a Expr, input: &Scored) -> Result<Vec<&'a Expr>> {
+        Ok(match expr {
+            Expr::BinaryExpr(BinaryExpr { op: Operator::And | Operator::Or, .. }) => match operands(expr) {
+                Some((op, parts)) if undecided(&Reach::All, op, &parts) == Reach::All => {
+                    let first = self.in_order(op, &parts, input)?.first().copied();
+                    first.map(|place| parts[place]).into_iter().collect()
+                }
+                _ => vec![],
+            },
+            Expr::Case(case) => {
+                case.expr.iter().chain(case.when_then_expr.first().map(|(when, _)| when)).map(|e| &**e).collect()
+            }
+            Expr::ScalarFunction(function) if is_conditional(function) => function.args.first().into_iter().collect(),
+            Expr::AggregateFunction(AggregateFunction { params, .. }) if params.filter.is_some() => {
+                params.filter.iter().map(|filter| &**filter).collect()
+            }
+            _ => {
+                let mut parts = vec![];
+                expr.apply_children(|part| {
+                    parts.push(part);
+                    Ok(TreeNodeRecursion::Continue)
+                })?;
+                parts
+            }
+        })
     }
 
     fn replace_case(&mut self, case: Case, input: &mut Scored, reach: &Reach) -> Result<Case> {
@@ -168,31 +214,6 @@ impl Extraction<'_> {
 /// Whether a function evaluates its further arguments for some rows only.
 fn is_conditional(function: &ScalarFunction) -> bool {
     matches!(function.func.name(), "coalesce" | "nvl" | "nvl2")
-}
-
-/// The parts of `expr` that every row needs that needs `expr`.
-fn unconditional_parts(expr: &Expr) -> Vec<&Expr> {
-    match expr {
-        Expr::BinaryExpr(BinaryExpr { op: Operator::And | Operator::Or, .. }) => match operands(expr) {
-            Some((op, parts)) if undecided(&Reach::All, op, &parts) == Reach::All => parts,
-            _ => vec![],
-        },
-        Expr::Case(case) => {
-            case.expr.iter().chain(case.when_then_expr.first().map(|(when, _)| when)).map(|e| &**e).collect()
-        }
-        Expr::ScalarFunction(function) if is_conditional(function) => function.args.first().into_iter().collect(),
-        Expr::AggregateFunction(AggregateFunction { params, .. }) if params.filter.is_some() => {
-            params.filter.iter().map(|filter| &**filter).collect()
-        }
-        _ => {
-            let mut parts = vec![];
-            let collected = expr.apply_children(|part| {
-                parts.push(part);
-                Ok(TreeNodeRecursion::Continue)
-            });
-            if collected.is_ok() { parts } else { vec![] }
-        }
-    }
 }
 
 /// The calls that a score node of `input` could make for `expr` and has not made, whoever reaches them; of nested calls

@@ -108,8 +108,8 @@ scored! {
     or_of_two_models:
         "SELECT id FROM t WHERE unifilter(image, text) > -100 OR unifilter(image, upper(text)) > -100" => ALL;
     or_of_two_models_in_select:
-        "SELECT id, unifilter(image, text) > 100 OR (width > 200 AND unifilter(image, upper(text)) > -100) FROM t"
-        => ALL + WIDE;
+        "SELECT id, unifilter(image, text) > -100 OR (width > 200 AND unifilter(image, upper(text)) > -100) FROM t"
+        => ALL;
     and_of_two_models_in_select:
         "SELECT id, unifilter(image, text) > 100 AND unifilter(image, upper(text)) > -100 FROM t" => ALL;
     top_over_a_union:
@@ -194,7 +194,7 @@ async fn scoring_by_two_models_stops_soon_after_enough_rows_have_passed_both() {
         let found = run(&context, sql).await;
         assert_eq!(found.rows.len(), 10);
         let scored: usize = found.scored.iter().sum();
-        assert!((20..=120).contains(&scored), "{scored} rows scored\n{}", displayed(&found.plan));
+        assert!((10..=120).contains(&scored), "{scored} rows scored\n{}", displayed(&found.plan));
     }
 }
 

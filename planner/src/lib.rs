@@ -19,7 +19,6 @@ mod fetch_exec;
 mod fetch_node;
 mod fetch_planner;
 mod fetch_stream;
-mod filter_batches;
 mod heavy;
 mod model_call;
 mod row_source;
@@ -31,6 +30,7 @@ mod score_node;
 mod score_planner;
 mod score_stream;
 mod sieve;
+mod small_batches;
 
 use std::sync::Arc;
 

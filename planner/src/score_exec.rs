@@ -27,6 +27,7 @@ use crate::model_call::ModelCall;
 use crate::score_columns::ScoreColumns;
 use crate::score_stream::{Demand, score_stream};
 use crate::sieve::Sieve;
+use crate::small_batches::for_heavy_rows;
 
 /// Appends a model's score, and on demand the reason why there is none, to every row of its input, in order.
 ///
@@ -229,7 +230,7 @@ impl ExecutionPlan for ScoreExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let input = self.input.execute(partition, Arc::clone(&context))?;
+        let input = self.input.execute(partition, for_heavy_rows(&self.input.schema(), Arc::clone(&context)))?;
         Ok(score_stream(self, partition, input, &context))
     }
 

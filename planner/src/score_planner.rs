@@ -12,8 +12,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use tamis_udfs::runtime::{QueryScores, Scoring};
 
-use crate::filter_batches::filters_in_small_batches;
 use crate::sieve::Sieve;
+use crate::small_batches::filters_in_small_batches;
 use crate::{FetchPlanner, ScoreExec, ScoreNode, ScoreSettings};
 
 /// Plans a [`ScoreNode`] as a [`ScoreExec`]. The model's name is checked here, so that a wrong one fails before

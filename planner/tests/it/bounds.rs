@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use arrow::array::Int64Array;
 use arrow::util::pretty::pretty_format_batches;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 
-use crate::session::{bare_session, config, metric, rows, run, session};
+use crate::session::{bare_session, config, displayed, metric, rows, run, session};
 
 /// A session whose table `t` has `batches` batches of 4 good rows in one partition, each with a text of its own.
 fn long_session(batches: i64, prefetch: &str, pool: Arc<dyn MemoryPool>) -> SessionContext {
@@ -38,6 +41,28 @@ async fn order_is_kept_in_every_partition() {
     let of_partition = |low: bool| ids.iter().copied().filter(|id| (*id < 6) == low).collect::<Vec<_>>();
     assert_eq!(of_partition(true), [0, 1, 2, 3, 4, 5]);
     assert_eq!(of_partition(false), [6, 7, 8, 9, 10, 11]);
+}
+
+#[tokio::test]
+async fn joins_and_filters_put_few_images_together() {
+    let context = long_session(50, "64", pool(1 << 30));
+    let sql = "SELECT t.id FROM t JOIN (SELECT id AS n FROM t) k ON t.id = k.n \
+               WHERE unifilter(t.image, t.text) > -100 AND t.id % 2 < 2";
+    let run = run(&context, sql).await;
+    assert_eq!(run.rows.len(), 200);
+    let mut most = 0;
+    run.plan
+        .apply(|node| {
+            let metrics = node.metrics().unwrap_or_default();
+            let batches = metrics.sum_by_name("output_batches").map_or(0, |count| count.as_usize());
+            let holds_images = node.schema().field_with_name("image").is_ok();
+            if node.is::<HashJoinExec>() || holds_images && node.is::<FilterExec>() {
+                most = most.max(metrics.output_rows().unwrap_or(0).div_ceil(batches.max(1)));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+        .unwrap();
+    assert!((1..=16).contains(&most), "{most} rows a batch\n{}", displayed(&run.plan));
 }
 
 #[tokio::test]

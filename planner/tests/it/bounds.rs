@@ -54,7 +54,7 @@ async fn joins_and_filters_put_few_images_together() {
     run.plan
         .apply(|node| {
             let metrics = node.metrics().unwrap_or_default();
-            let batches = metrics.sum_by_name("output_batches").map_or(0, |count| count.as_usize());
+            let batches = metrics.sum(|m| m.value().name() == "output_batches").map_or(0, |count| count.as_usize());
             let holds_images = node.schema().field_with_name("image").is_ok();
             if node.is::<HashJoinExec>() || holds_images && node.is::<FilterExec>() {
                 most = most.max(metrics.output_rows().unwrap_or(0).div_ceil(batches.max(1)));

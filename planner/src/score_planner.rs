@@ -13,7 +13,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use tamis_udfs::runtime::{QueryScores, Scoring};
 
 use crate::sieve::Sieve;
-use crate::small_batches::filters_in_small_batches;
+use crate::small_batches::let_rows_through;
 use crate::{FetchPlanner, ScoreExec, ScoreNode, ScoreSettings};
 
 /// Plans a [`ScoreNode`] as a [`ScoreExec`]. The model's name is checked here, so that a wrong one fails before
@@ -71,6 +71,6 @@ impl QueryPlanner for ScoreQueryPlanner {
             vec![Arc::new(ScorePlanner::default()), Arc::new(FetchPlanner)];
         let plan =
             DefaultPhysicalPlanner::with_extension_planners(planners).create_physical_plan(plan, session).await?;
-        filters_in_small_batches(plan)
+        let_rows_through(plan)
     }
 }

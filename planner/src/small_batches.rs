@@ -9,9 +9,10 @@ use arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 
 use crate::ScoreExec;
 use crate::heavy::is_heavy;
@@ -37,10 +38,19 @@ pub(crate) fn for_heavy_rows(schema: &Schema, context: Arc<TaskContext>) -> Arc<
     ))
 }
 
-/// A filter has its number of rows from the plan, and gives none until it has as many or no more input. Where each row
-/// took a model call it gives as many as are wanted.
-pub(crate) fn filters_in_small_batches(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let small = plan.transform_up(|node| {
+/// Takes out of a plan what holds rows back, or asks for more than are wanted, between a model and its reader.
+///
+/// A filter has its number of rows from the plan, and gives none until it has as many or no more input: here it gives as
+/// many as are wanted, or few heavy ones. A round-robin repartition reads ahead on its own: over a node of which a number of
+/// rows is wanted it goes, for it would spread rows that the device gives one after the other.
+pub(crate) fn let_rows_through(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let changed = plan.transform_up(|node| {
+        if let Some(repartition) = node.downcast_ref::<RepartitionExec>() {
+            let is_round_robin = matches!(repartition.partitioning(), Partitioning::RoundRobinBatch(_));
+            if is_round_robin && wanted_of(repartition.input()).is_some() {
+                return Ok(Transformed::yes(Arc::clone(repartition.input())));
+            }
+        }
         let Some(filter) = node.downcast_ref::<FilterExec>() else { return Ok(Transformed::no(node)) };
         let rows = rows_at_once(filter);
         if rows >= filter.batch_size() {
@@ -48,7 +58,7 @@ pub(crate) fn filters_in_small_batches(plan: Arc<dyn ExecutionPlan>) -> Result<A
         }
         Ok(Transformed::yes(Arc::new(filter.with_batch_size(rows)?) as Arc<dyn ExecutionPlan>))
     })?;
-    Ok(small.data)
+    Ok(changed.data)
 }
 
 fn rows_at_once(filter: &FilterExec) -> usize {
@@ -56,7 +66,7 @@ fn rows_at_once(filter: &FilterExec) -> usize {
     heavy.min(wanted_of(filter.input()).unwrap_or(usize::MAX)).max(1)
 }
 
-/// How many rows are wanted of the score node that a filter stands on.
+/// How many rows are wanted of the score node that `plan` is, or a projection over it.
 fn wanted_of(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
     match plan.downcast_ref::<ProjectionExec>() {
         Some(projection) => wanted_of(projection.input()),

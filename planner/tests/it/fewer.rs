@@ -198,6 +198,20 @@ async fn scoring_by_two_models_stops_soon_after_enough_rows_have_passed_both() {
     }
 }
 
+#[tokio::test]
+async fn nothing_reads_ahead_between_nodes_of_which_few_rows_are_wanted() {
+    let context = bare_session(config(), Arc::default());
+    let partition = (0..100).map(|i| rows_of(4 * i)).collect::<Vec<_>>();
+    let table = MemTable::try_new(rows(vec![0]).schema(), vec![partition]).unwrap();
+    context.register_table("t", Arc::new(table)).unwrap();
+    let sql = "SELECT id FROM t WHERE unifilter(image, text) > -100 AND unifilter(image, upper(text)) > -100 AND \
+               unifilter(image, concat(text, '!')) > -100 LIMIT 5";
+    let found = run(&context, sql).await;
+    assert_eq!(found.rows.len(), 5);
+    let scored: usize = found.scored.iter().sum();
+    assert!((15..=60).contains(&scored), "{scored} rows scored\n{}", displayed(&found.plan));
+}
+
 /// Four good rows with texts of their own.
 fn rows_of(first: i64) -> arrow::array::RecordBatch {
     let batch = rows(vec![0, 1, 2, 4]);

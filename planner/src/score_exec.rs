@@ -23,6 +23,7 @@ use datafusion::physical_plan::{
 use tamis_udfs::runtime::QueryScores;
 
 use crate::PlannerError;
+use crate::heavy::is_heavy;
 use crate::model_call::ModelCall;
 use crate::score_columns::ScoreColumns;
 use crate::score_stream::{Demand, score_stream};
@@ -104,14 +105,19 @@ impl ScoreExec {
         &self.unread
     }
 
-    /// Where the columns stand whose values the output leaves out: the unread ones that may be NULL, unless the output's
-    /// order is by them.
+    /// Where the columns stand whose values the output leaves out: the unread ones that weigh and may be NULL. Not those
+    /// of which the plan's properties tell something, an order or an equality: DataFusion may read one for the other.
     pub(crate) fn emptied(&self) -> Vec<usize> {
-        let orderings = self.input.equivalence_properties().oeq_class().iter();
-        let keys: HashSet<usize> =
-            orderings.flatten().flat_map(|key| collect_columns(&key.expr)).map(|column| column.index()).collect();
+        let properties = self.input.equivalence_properties();
+        let ordered = properties.oeq_class().iter().flatten().map(|key| &key.expr);
+        let equal = properties.eq_group().iter().flat_map(|class| class.iter());
+        let told: HashSet<usize> =
+            ordered.chain(equal).flat_map(collect_columns).map(|column| column.index()).collect();
         let schema = self.input.schema();
-        let is_free = |&index: &usize| schema.field(index).is_nullable() && !keys.contains(&index);
+        let is_free = |&index: &usize| {
+            let field = schema.field(index);
+            is_heavy(field.data_type()) && field.is_nullable() && !told.contains(&index)
+        };
         self.unread.iter().copied().filter(is_free).collect()
     }
 

@@ -68,3 +68,9 @@ fn documents_that_cannot_be_scored_say_why() {
     }
     assert!(rows.iter().filter(|row| !row["q"].is_null()).count() >= 10, "documents with a score");
 }
+
+#[test]
+fn a_predicate_that_fails_is_not_taken_for_a_damaged_file() {
+    let error = Tamis::sql([], &format!("SELECT uid FROM '{CAPTIONS}' WHERE 1000 / (width - 96) > 5")).error();
+    assert!(error.contains("DivideByZero") && !error.contains("damaged"), "{error}");
+}

@@ -113,6 +113,9 @@ scores! {
     top_of_the_scores_of_some:
         "SELECT id, unifilter(image, text) AS q FROM (SELECT * FROM u ORDER BY id DESC LIMIT 4) \
          ORDER BY q DESC NULLS LAST, id LIMIT 3" => [4];
+    a_join_on_an_argument_whose_equal_is_read:
+        "SELECT count(*), array_agg(k.caption ORDER BY k.caption DESC) FROM t JOIN (SELECT text AS caption FROM u) k \
+         ON t.text = k.caption WHERE unifilter(t.image, t.text) > -100" => [U];
     limit_of_scores:
         "SELECT unifilter(image, text) IS NULL FROM u LIMIT 1" => [1];
     nested_arguments:

@@ -47,8 +47,8 @@ use crate::ScoreNode;
 ///   TableScan: k                                                    TableScan: k
 /// ```
 ///
-/// Nothing moves past volatile expressions and subqueries, no key that might fail past a filter that may guard it, nor below a score that the sort, the join or its condition
-/// reads. Outer joins stay: they leave no row out. The rule comes right after the extraction, before DataFusion pushes
+/// Nothing moves past volatile expressions and subqueries, no key that might fail past a filter that may guard it, nothing
+/// below a score that the sort, the join or its condition reads. Outer joins stay: they leave no row out. The rule comes right after the extraction, before DataFusion pushes
 /// filters on scores below joins and limits into scans.
 #[derive(Debug, Default)]
 pub struct DeferScores;

@@ -1,13 +1,20 @@
-//! Sessions: the only place where one is built.
+//! Sessions: the only place where one is built, for this process and for a cluster's.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use ballista_core::config::BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK;
+use ballista_core::extension::SessionConfigExt;
+use ballista_core::optimizer::ballista_default_optimizer_rules;
+use ballista_core::registry::BallistaFunctionRegistry;
 use datafusion::catalog::{CatalogProviderList, DynamicFileCatalog};
 use datafusion::config::ConfigOptions;
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::cache::cache_manager::CacheManagerConfig;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use tamis_udfs::options::TamisOptions;
@@ -17,6 +24,9 @@ use crate::known_scores::{self, TamisScores};
 use crate::statements::{self, CORPUS};
 use crate::stores::EnvironmentStores;
 use crate::tables::FileTables;
+
+/// For so long the list of a folder's files is taken for right.
+const LISTED_FOR: Duration = Duration::from_secs(1);
 
 /// What a user chooses of a session.
 #[derive(Debug, Clone, Default)]
@@ -35,13 +45,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// Builds a session and opens its corpus.
+    /// Builds a session that runs its queries in this process, and opens its corpus.
     pub async fn open(settings: &SessionSettings) -> Result<Self, EngineError> {
-        let mut config = base_config();
-        for (key, value) in &settings.options {
-            set_option(config.options_mut(), key, value)?;
-        }
-        let context = build(config)?;
+        let config = with_options(base_config(), &settings.options)?;
+        let rules = tamis_planner::optimizer_rules(Optimizer::new().rules);
+        let parts = Parts { config, runtime: runtime()?, rules, planner: tamis_planner::query_planner(), id: None };
+        let context = build(parts)?;
         if let Some(location) = &settings.corpus {
             let refused = |source| EngineError::Corpus { location: location.clone(), source: Box::new(source) };
             let table = FileTables::open(&context.state(), location).await.map_err(refused)?;
@@ -70,6 +79,48 @@ impl Session {
     }
 }
 
+/// The configuration of the sessions of a cluster: the scheduler's, and what an executor begins a task's with.
+pub(crate) fn cluster_config(options: &[(String, String)]) -> Result<SessionConfig, EngineError> {
+    let config = base_config().upgrade_for_ballista();
+    // A task is what is tried again when it fails, and what an executor takes when it is free: one partition of a scan.
+    let config = config.set_usize(BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK, 1);
+    with_options(config, options)
+}
+
+/// A session whose queries the cluster runs. It plans; nothing is executed in it but statements about the session itself.
+pub(crate) fn cluster_session(
+    id: &str,
+    config: SessionConfig,
+    runtime: Arc<RuntimeEnv>,
+    planner: Arc<dyn QueryPlanner + Send + Sync>,
+) -> Result<SessionContext, EngineError> {
+    let rules = tamis_planner::optimizer_rules(ballista_default_optimizer_rules());
+    build(Parts { config, runtime, rules, planner, id: Some(id.into()) })
+}
+
+/// What an executor knows of functions: all that a session does.
+pub(crate) fn function_registry() -> Result<BallistaFunctionRegistry, EngineError> {
+    let (config, planner) = (cluster_config(&[])?, tamis_planner::query_planner());
+    Ok((&cluster_session("functions", config, runtime()?, planner)?.state()).into())
+}
+
+/// What sessions share: object stores by URL and what is cached of files.
+pub(crate) fn runtime() -> Result<Arc<RuntimeEnv>, EngineError> {
+    // A query lists a table's files several times; the next one sees files that have come since.
+    let caches = CacheManagerConfig::default().with_list_files_cache_ttl(Some(LISTED_FOR));
+    let builder = RuntimeEnvBuilder::new()
+        .with_cache_manager(caches)
+        .with_object_store_registry(Arc::new(EnvironmentStores::default()));
+    Ok(builder.build_arc()?)
+}
+
+fn with_options(mut config: SessionConfig, options: &[(String, String)]) -> Result<SessionConfig, EngineError> {
+    for (key, value) in options {
+        set_option(config.options_mut(), key, value)?;
+    }
+    Ok(config)
+}
+
 /// Sets one session option.
 fn set_option(options: &mut ConfigOptions, key: &str, value: &str) -> Result<(), EngineError> {
     options.set(key, value).map_err(|source| EngineError::Option {
@@ -93,15 +144,25 @@ fn base_config() -> SessionConfig {
     config
 }
 
-fn build(config: SessionConfig) -> Result<SessionContext, EngineError> {
-    let runtime =
-        RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(EnvironmentStores::default())).build_arc()?;
-    let builder = SessionStateBuilder::new()
-        .with_config(config)
-        .with_runtime_env(runtime)
+/// What a session is built of.
+struct Parts {
+    config: SessionConfig,
+    runtime: Arc<RuntimeEnv>,
+    rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
+    planner: Arc<dyn QueryPlanner + Send + Sync>,
+    id: Option<String>,
+}
+
+fn build(parts: Parts) -> Result<SessionContext, EngineError> {
+    let mut builder = SessionStateBuilder::new()
+        .with_config(parts.config)
+        .with_runtime_env(parts.runtime)
         .with_default_features()
-        .with_optimizer_rules(tamis_planner::optimizer_rules(Optimizer::new().rules))
-        .with_query_planner(tamis_planner::query_planner());
+        .with_optimizer_rules(parts.rules)
+        .with_query_planner(parts.planner);
+    if let Some(id) = parts.id {
+        builder = builder.with_session_id(id);
+    }
     let tables = Arc::new(FileTables::default());
     let context = SessionContext::new_with_state(builder.build());
     let named: Arc<dyn CatalogProviderList> = Arc::clone(context.state().catalog_list());
@@ -118,20 +179,20 @@ fn build(config: SessionConfig) -> Result<SessionContext, EngineError> {
 mod tests {
     use super::*;
 
-    fn with_options(options: &[(&str, &str)]) -> SessionSettings {
+    fn settings(options: &[(&str, &str)]) -> SessionSettings {
         let options = options.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         SessionSettings { options, corpus: None }
     }
 
     #[tokio::test]
     async fn options_reach_the_session() {
-        let session = Session::open(&with_options(&[("datafusion.execution.batch_size", "7")])).await.unwrap();
+        let session = Session::open(&settings(&[("datafusion.execution.batch_size", "7")])).await.unwrap();
         assert_eq!(session.context().copied_config().batch_size(), 7);
     }
 
     #[tokio::test]
     async fn an_unknown_option_is_named() {
-        let error = Session::open(&with_options(&[("tamis.no_such", "1")])).await.err().unwrap();
+        let error = Session::open(&settings(&[("tamis.no_such", "1")])).await.err().unwrap();
         assert!(error.is_usage() && error.to_string().contains("tamis.no_such"), "{error}");
     }
 

@@ -45,6 +45,9 @@ pub enum PlannerError {
         /// Why the row has no score.
         reason: String,
     },
+    /// The query was cancelled, or its client is gone.
+    #[error("the query was cancelled")]
+    Stopped,
     /// The runtime gave another number of outcomes than it got rows.
     #[error("scoring {rows} rows gave {outcomes} outcomes; this is a defect of the program")]
     OutcomeCount {

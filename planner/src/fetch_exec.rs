@@ -16,7 +16,7 @@ use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 
 use crate::fetch_stream::fetch_stream;
-use crate::{PlannerError, RowTable};
+use crate::{PlannerError, RowReader};
 
 /// Appends columns of a table to rows that carry their addresses in it, in order.
 ///
@@ -24,7 +24,7 @@ use crate::{PlannerError, RowTable};
 #[derive(Debug)]
 pub struct FetchExec {
     input: Arc<dyn ExecutionPlan>,
-    table: RowTable,
+    reader: Arc<dyn RowReader>,
     file: usize,
     row: usize,
     columns: Vec<(usize, FieldRef)>,
@@ -33,11 +33,11 @@ pub struct FetchExec {
 }
 
 impl FetchExec {
-    /// A plan that reads `columns` (places in the schema of `table`, and the fields that they become) for the rows whose
+    /// A plan that reads `columns` (places in the schema of the table that `reader` reads, and the fields that they become) for the rows whose
     /// addresses are in the columns `file` and `row` of `input`.
     pub fn try_new(
         input: Arc<dyn ExecutionPlan>,
-        table: RowTable,
+        reader: Arc<dyn RowReader>,
         file: usize,
         row: usize,
         columns: Vec<(usize, FieldRef)>,
@@ -58,7 +58,7 @@ impl FetchExec {
         let properties =
             PlanProperties::new(equivalences, partitioning, input.pipeline_behavior(), input.boundedness());
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { input, table, file, row, columns, properties: Arc::new(properties), metrics })
+        Ok(Self { input, reader, file, row, columns, properties: Arc::new(properties), metrics })
     }
 
     /// The plan whose rows are completed.
@@ -66,9 +66,9 @@ impl FetchExec {
         &self.input
     }
 
-    /// The table that is read.
-    pub fn table(&self) -> &RowTable {
-        &self.table
+    /// What reads the rows.
+    pub fn reader(&self) -> &Arc<dyn RowReader> {
+        &self.reader
     }
 
     /// The input's column that holds the file of a row.
@@ -142,7 +142,7 @@ impl ExecutionPlan for FetchExec {
         let Ok([input]) = <[_; 1]>::try_from(children) else {
             return Err(PlannerError::InvalidFetch { reason: "it takes exactly one input".into() }.into());
         };
-        Ok(Arc::new(Self::try_new(input, self.table.clone(), self.file, self.row, self.columns.clone())?))
+        Ok(Arc::new(Self::try_new(input, Arc::clone(&self.reader), self.file, self.row, self.columns.clone())?))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -13,7 +13,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, Count, MetricBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::{FetchExec, PlannerError, RowTable};
+use crate::{FetchExec, PlannerError, RowReader};
 
 /// So many files are read at once.
 const CONCURRENT_FILES: usize = 8;
@@ -37,7 +37,7 @@ pub(crate) fn fetch_stream(
         exec.columns().iter().map(|(place, _)| *place).collect::<BTreeSet<_>>().into_iter().collect();
     let of_outputs = exec.columns().iter().filter_map(|(place, _)| places.binary_search(place).ok()).collect();
     let fetch = Fetch {
-        table: exec.table().clone(),
+        reader: Arc::clone(exec.reader()),
         file: exec.file(),
         row: exec.row(),
         places,
@@ -60,7 +60,7 @@ pub(crate) fn fetch_stream(
 }
 
 struct Fetch {
-    table: RowTable,
+    reader: Arc<dyn RowReader>,
     file: usize,
     row: usize,
     /// The columns that are read, each once.
@@ -146,8 +146,7 @@ impl Fetch {
         let mut streams = vec![];
         for (file, numbers) in wanted {
             let numbers: Arc<[u64]> = numbers.into_iter().collect();
-            let source = self.table.source();
-            let rows = source.fetch_rows(file, Arc::clone(&numbers), &self.places, &self.context, &self.scanned)?;
+            let rows = self.reader.fetch_rows(file, Arc::clone(&numbers), &self.places, &self.context, &self.scanned)?;
             streams.push((file.to_string(), numbers, rows));
         }
         let mut reading = stream::iter(streams)

@@ -14,6 +14,7 @@
 //! # let _ = context;
 //! ```
 
+pub mod codec;
 mod error;
 mod fetch_exec;
 mod fetch_node;
@@ -31,6 +32,7 @@ mod score_planner;
 mod score_stream;
 mod sieve;
 mod small_batches;
+mod stop_signal;
 
 use std::sync::Arc;
 
@@ -43,7 +45,7 @@ pub use fetch_exec::FetchExec;
 pub use fetch_node::{FetchNode, FetchedColumn};
 pub use fetch_planner::FetchPlanner;
 pub use model_call::ModelCall;
-pub use row_source::{RowSource, RowTable};
+pub use row_source::{RowReader, RowSource, RowTable};
 pub use rules::{DeferScores, DropConsumedColumns, DropUnusedScores, ExtractModelCalls, FetchLate, StopWhenEnough};
 pub use score_columns::ScoreColumns;
 pub use score_exec::{ScoreExec, ScoreSettings};
@@ -51,6 +53,7 @@ pub use score_metrics::IntegerCount;
 pub use score_node::ScoreNode;
 pub use score_planner::{ScorePlanner, ScoreQueryPlanner};
 pub use sieve::Sieve;
+pub use stop_signal::StopSignal;
 
 /// The optimizer rules of a session: `default` with ours in their places. First calls become nodes, which move behind
 /// what leaves out rows; last, when DataFusion's rules have done theirs, what is unused goes and what is large and can wait

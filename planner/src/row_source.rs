@@ -1,6 +1,8 @@
 //! Tables whose rows can be read again by address.
 
+use std::any::Any;
 use std::borrow::Cow;
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -15,12 +17,18 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, T
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::Count;
 
-/// A table of files that can tell where a row lies, and read a row that lies there.
+/// A table of files that can tell where a row lies, and has a reader of rows that lie there.
 pub trait RowSource: TableProvider {
     /// The same table with two more columns behind its own, both without NULLs: the file that a row is in
     /// (Dictionary(Int32, Utf8)) and its number in the file, counted from 0 (UInt64).
     fn with_row_addresses(&self, file: &str, row: &str) -> Result<Arc<dyn TableProvider>>;
 
+    /// Reads the table's rows by address.
+    fn row_reader(&self) -> Arc<dyn RowReader>;
+}
+
+/// Reads rows by address: what a plan takes of a [`RowSource`] to where it runs.
+pub trait RowReader: fmt::Debug + Send + Sync + Any {
     /// Reads the columns of these places in the table's schema, of rows of one file. The numbers ascend; there is one row
     /// for each of them, in their order. The bytes that are read are added to `scanned`.
     fn fetch_rows(

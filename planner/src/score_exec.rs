@@ -138,7 +138,7 @@ impl ScoreExec {
         &self.metrics
     }
 
-    fn settings(&self) -> ScoreSettings {
+    pub(crate) fn settings(&self) -> ScoreSettings {
         ScoreSettings {
             call: self.call.clone(),
             when: self.when.clone(),

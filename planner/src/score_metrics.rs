@@ -17,6 +17,25 @@ use tamis_udfs::runtime::ScoringMetrics;
 pub struct IntegerCount(AtomicU64);
 
 impl IntegerCount {
+    /// The names of the counts that score nodes report so.
+    pub const NAMES: [&str; 10] = [
+        "model_calls",
+        "rows_scored",
+        "rows_failed",
+        "cache_hits",
+        "cache_misses",
+        "rows_shared",
+        "images_encoded",
+        "tokens",
+        "padding_tokens",
+        "batches",
+    ];
+
+    /// A count that stands at `value`.
+    pub fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+
     fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }

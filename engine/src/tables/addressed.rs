@@ -3,34 +3,23 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{ColumnStatistics, Constraints, ScalarValue, exec_datafusion_err, plan_err};
-use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{
-    FileGroup, FileOpener, FileScanConfig, FileScanConfigBuilder, ParquetSource,
-};
+use datafusion::common::{ColumnStatistics, Constraints, ScalarValue};
+use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::error::Result;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_expr::projection::ProjectionExprs;
-use datafusion::physical_expr_adapter::DefaultPhysicalExprAdapterFactory;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::{TryStreamExt, stream};
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
-use tamis_planner::RowSource;
+use tamis_planner::{RowReader, RowSource};
 
 use super::bounded::{BoundedTable, bounded};
-use super::stream::{StreamOpener, row_number_field, with_field};
-
-/// Rows that are fetched come in batches of so many: they are held together anyway.
-const FETCHED_BATCH: usize = 16;
+use super::row_reader::FileRows;
+use super::stream::{row_number_field, with_field};
 
 /// A Parquet table with two more columns, the file and the number of each row.
 #[derive(Debug)]
@@ -45,6 +34,11 @@ impl BoundedTable {
     /// How many of the table's columns are in its files; the others are in the names of folders.
     fn columns_in_files(&self) -> usize {
         self.inner.schema().fields().len() - self.inner.options().table_partition_cols.len()
+    }
+
+    /// Where the table's files lie.
+    fn store(&self) -> ObjectStoreUrl {
+        self.inner.table_paths().first().map_or_else(ObjectStoreUrl::local_filesystem, ListingTableUrl::object_store)
     }
 }
 
@@ -64,61 +58,12 @@ impl RowSource for BoundedTable {
         Ok(Arc::new(AddressedTable { table: self.clone(), file: file.into(), row: row.into(), schema }))
     }
 
-    fn fetch_rows(
-        &self,
-        file: &str,
-        rows: Arc<[u64]>,
-        columns: &[usize],
-        context: &TaskContext,
-        scanned: &Count,
-    ) -> Result<SendableRecordBatchStream> {
+    fn row_reader(&self) -> Arc<dyn RowReader> {
         let own = self.inner.schema();
-        let in_files = self.columns_in_files();
-        if columns.iter().any(|column| *column >= in_files) {
-            return plan_err!("fetching rows of {file}: a column is not in the file");
-        }
-        let file_schema: SchemaRef = Arc::new(own.project(&(0..in_files).collect::<Vec<_>>())?);
-        let schema = Arc::new(own.project(columns)?);
-        let Some(url) = self.inner.table_paths().first().map(|path| path.object_store()) else {
-            return plan_err!("fetching rows of {file}: the table has no files");
-        };
-        let runtime = context.runtime_env();
-        let store = runtime.object_store(url)?;
-        let opener = StreamOpener {
-            store: Arc::clone(&store),
-            metadata_cache: runtime.cache_manager.get_file_metadata_cache(),
-            adapters: Arc::new(DefaultPhysicalExprAdapterFactory),
-            projection: ProjectionExprs::from_indices(columns, &file_schema),
-            table_schema: TableSchema::from(file_schema),
-            predicate: None,
-            filters_rows: false,
-            row_number: None,
-            rows: Some(rows),
-            sizes: self.bounds.stream,
-            batch_size: FETCHED_BATCH,
-            partition: 0,
-            metrics: ExecutionPlanMetricsSet::new(),
-            scanned: Some(scanned.clone()),
-        };
-        let batches = stream::once(open(store, file.to_string(), opener)).try_flatten();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+        let in_files: Fields = own.fields().iter().take(self.columns_in_files()).cloned().collect();
+        let schema = Arc::new(Schema::new_with_metadata(in_files, own.metadata().clone()));
+        Arc::new(FileRows { store: self.store(), schema, sizes: self.bounds.stream })
     }
-}
-
-async fn open(
-    store: Arc<dyn ObjectStore>,
-    file: String,
-    opener: StreamOpener,
-) -> Result<stream::BoxStream<'static, Result<datafusion::arrow::array::RecordBatch>>> {
-    let gone = |error: object_store::Error| match error {
-        object_store::Error::NotFound { .. } => exec_datafusion_err!(
-            "fetching rows of {file}: the file is gone; it was there when the query began, run the query again"
-        ),
-        error => DataFusionError::from(error),
-    };
-    let path = Path::parse(&file).map_err(|e| DataFusionError::External(Box::new(e)))?;
-    let meta = store.head(&path).await.map_err(gone)?;
-    opener.open(PartitionedFile::from(meta))?.await
 }
 
 #[async_trait]

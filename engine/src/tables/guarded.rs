@@ -32,6 +32,11 @@ impl GuardedParquet {
         Self { inner }
     }
 
+    /// The source inside.
+    pub(super) fn inner(&self) -> &Arc<dyn FileSource> {
+        &self.inner
+    }
+
     /// Whether the source inside has told the plan that it applies its predicate to rows.
     pub(super) fn filters_rows(&self) -> bool {
         let inner = self.inner.downcast_ref::<ParquetSource>();

@@ -2,9 +2,11 @@
 
 mod addressed;
 mod bounded;
+pub(crate) mod codec;
 mod format;
 mod guarded;
 mod location;
+mod row_reader;
 mod stream;
 #[cfg(test)]
 mod tests;

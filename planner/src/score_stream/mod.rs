@@ -22,6 +22,7 @@ use futures::stream::Fuse;
 use futures::{FutureExt, Stream, StreamExt};
 use tamis_udfs::options::TamisOptions;
 use tamis_udfs::runtime::{Outcome, QueryScores, Scoring};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use self::batch::ReadBatch;
 pub(crate) use self::demand::Demand;
@@ -29,7 +30,7 @@ use self::demand::Run;
 use self::in_flight::{InFlight, ScoredRows};
 use crate::model_call::ModelCall;
 use crate::score_metrics::PartitionMetrics;
-use crate::{PlannerError, ScoreExec};
+use crate::{PlannerError, ScoreExec, StopSignal};
 
 /// Batches are read ahead while those held take less than this.
 const READ_AHEAD_BYTES: usize = 64 << 20;
@@ -63,6 +64,7 @@ pub(crate) fn score_stream(
         max_rows: prefetch.saturating_mul(IN_FLIGHT_PREFETCHES),
         memory,
         is_done: false,
+        stopped: StopSignal::of(context.session_config()).map(|stop| Box::pin(stop.stopped())),
         baseline: BaselineMetrics::new(exec.metrics_set(), partition),
         metrics: PartitionMetrics::new(exec.metrics_set(), partition),
     })
@@ -88,6 +90,8 @@ struct ScoreStream {
     /// Empty itself: the parent of the batches' reservations.
     memory: MemoryReservation,
     is_done: bool,
+    /// Ends the stream whatever it waits for.
+    stopped: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     baseline: BaselineMetrics,
     metrics: PartitionMetrics,
 }
@@ -239,7 +243,11 @@ impl Stream for ScoreStream {
         if self.is_done {
             return Poll::Ready(None);
         }
-        let poll = self.poll_scored(cx);
+        let is_stopped = self.stopped.as_mut().is_some_and(|stopped| stopped.as_mut().poll(cx).is_ready());
+        let poll = match is_stopped {
+            true => Poll::Ready(Some(Err(PlannerError::Stopped.into()))),
+            false => self.poll_scored(cx),
+        };
         self.metrics.catch_up();
         if let Poll::Ready(None | Some(Err(_))) = &poll {
             self.is_done = true;

@@ -18,7 +18,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::prelude::SessionContext;
 use futures::stream;
-use tamis_planner::{RowSource, RowTable};
+use tamis_planner::{RowReader, RowSource, RowTable};
 
 use crate::session::{ROWS, bare_session, config, rows, run};
 
@@ -26,16 +26,16 @@ use crate::session::{ROWS, bare_session, config, rows, run};
 type Fetched = (String, Vec<u64>, Vec<usize>);
 
 /// Rows 0 to 5 and 6 to 11 of the small table are its files `a` and `b`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Files {
     files: [(&'static str, RecordBatch); 2],
-    fetched: Mutex<Vec<Fetched>>,
+    fetched: Arc<Mutex<Vec<Fetched>>>,
 }
 
 impl Files {
     fn new() -> Arc<Self> {
         let files = [("a", rows((0..6).collect())), ("b", rows((6..ROWS).collect()))];
-        Arc::new(Self { files, fetched: Mutex::default() })
+        Arc::new(Self { files, fetched: Arc::default() })
     }
 }
 
@@ -76,6 +76,12 @@ impl RowSource for Files {
         Ok(Arc::new(MemTable::try_new(partitions[0][0].schema(), partitions)?))
     }
 
+    fn row_reader(&self) -> Arc<dyn RowReader> {
+        Arc::new(self.clone())
+    }
+}
+
+impl RowReader for Files {
     fn fetch_rows(
         &self,
         file: &str,

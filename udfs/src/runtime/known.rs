@@ -5,6 +5,7 @@
 //! be fetched, a device that failed, a panic) is told to the rows that wait and forgotten.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -21,13 +22,31 @@ use crate::error::Error;
 const KEPT: usize = 2_000_000;
 
 /// The scores that the rows of one query share: rows with the same content are scored once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct QueryScores {
+    id: u64,
     /// By model.
     models: Mutex<HashMap<u64, Arc<SharedScores>>>,
 }
 
+/// Those of a new query.
+impl Default for QueryScores {
+    fn default() -> Self {
+        Self::with_id(RandomState::new().hash_one(0))
+    }
+}
+
 impl QueryScores {
+    /// Those of the query of this id.
+    pub fn with_id(id: u64) -> Self {
+        Self { id, models: Mutex::default() }
+    }
+
+    /// Which query they are of: what tells another process which of its plans belong to one query.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     pub(super) fn of_model(&self, model: &Arc<Model>) -> Arc<SharedScores> {
         let mut models = self.models.lock();
         Arc::clone(models.entry(model.id()).or_insert_with(|| Arc::new(SharedScores::new(Arc::clone(model)))))

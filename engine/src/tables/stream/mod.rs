@@ -24,5 +24,5 @@ mod source;
 
 pub(super) use block::Sizes;
 pub(super) use codec::can_stream;
-pub(super) use opener::{StreamOpener, row_number_field, with_field};
+pub(super) use opener::{RowRange, StreamOpener, row_number_field, with_field};
 pub(super) use source::{StreamedParquet, Streaming};

@@ -1,6 +1,7 @@
 //! Opening one Parquet file as a stream of batches.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -33,6 +34,10 @@ use tokio::task::JoinHandle;
 use super::block::{Object, Sizes};
 use super::filter::RowFilter;
 use super::reading::{Columns, Reading};
+
+/// An extension of a file of a scan: the rows of it that are read, by number; without it all are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::tables) struct RowRange(pub(in crate::tables) Range<u64>);
 
 /// Opens files for one partition of a scan.
 #[derive(Clone)]
@@ -154,7 +159,8 @@ impl StreamOpener {
             Some(p) => RowFilter::new(&p, &metadata, &schema, &places, columns.schema(), self.sizes.block)?,
             None => RowFilter::default(),
         };
-        let (rows, batch_size) = (self.rows.clone(), self.batch_size);
+        let range = file.extensions.get::<RowRange>().map(|RowRange(rows)| rows.clone().collect());
+        let (rows, batch_size) = (self.rows.clone().or(range), self.batch_size);
         Ok(Reading { metadata, object, rows, filter, columns, projector, row_groups, batch_size, metrics })
     }
 }

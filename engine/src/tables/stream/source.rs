@@ -45,6 +45,16 @@ impl StreamedParquet {
         Self { inner: Arc::new(inner), streaming }
     }
 
+    /// The source that plans.
+    pub(in crate::tables) fn guarded(&self) -> Option<&GuardedParquet> {
+        self.inner.downcast_ref()
+    }
+
+    /// How files are read.
+    pub(in crate::tables) fn streaming(&self) -> &Streaming {
+        &self.streaming
+    }
+
     fn with_inner(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
         Arc::new(Self { inner, ..self.clone() })
     }
@@ -75,7 +85,7 @@ impl FileSource for StreamedParquet {
             table_schema,
             projection,
             predicate: self.inner.filter(),
-            filters_rows: self.inner.downcast_ref::<GuardedParquet>().is_some_and(GuardedParquet::filters_rows),
+            filters_rows: self.guarded().is_some_and(GuardedParquet::filters_rows),
             row_number,
             rows: None,
             sizes,

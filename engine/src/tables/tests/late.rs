@@ -101,11 +101,11 @@ async fn files_that_have_changed_are_named() {
     let source = Arc::clone(table.downcast_ref::<RowTable>().unwrap().source());
     let path = |part: usize| folder.path().join(format!("part={part}/f.parquet")).display().to_string();
     let fetch = |file: String, rows: Vec<u64>| {
-        let (context, source) = (context.task_ctx(), Arc::clone(&source));
+        let (context, reader) = (context.task_ctx(), source.row_reader());
         async move {
             let file = file.trim_start_matches('/');
             let scanned = Count::new();
-            let rows = source.fetch_rows(file, rows.into(), &[2, 0], &context, &scanned)?;
+            let rows = reader.fetch_rows(file, rows.into(), &[2, 0], &context, &scanned)?;
             let batches = rows.try_collect::<Vec<_>>().await?;
             Ok::<_, datafusion::error::DataFusionError>(batches.iter().map(|batch| batch.num_rows()).sum::<usize>())
         }

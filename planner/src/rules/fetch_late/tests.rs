@@ -11,7 +11,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::Count;
 
 use super::*;
-use crate::{ModelCall, RowSource, RowTable, ScoreColumns, ScoreNode};
+use crate::{ModelCall, RowReader, RowSource, RowTable, ScoreColumns, ScoreNode};
 
 /// A table that is planned and never read.
 #[derive(Debug)]
@@ -48,6 +48,12 @@ impl RowSource for Unread {
         Ok(Arc::new(EmptyTable::new(Arc::new(Schema::new(fields)))))
     }
 
+    fn row_reader(&self) -> Arc<dyn RowReader> {
+        Arc::new(Self(Arc::clone(&self.0)))
+    }
+}
+
+impl RowReader for Unread {
     fn fetch_rows(
         &self,
         file: &str,

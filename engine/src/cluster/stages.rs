@@ -1,0 +1,143 @@
+//! How an executor runs its tasks: as Ballista does, and so that cancelling one really ends it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ballista_core::JobId;
+use ballista_core::serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport};
+use ballista_executor::client_pool::DefaultBallistaClientPool;
+use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
+use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::prelude::SessionConfig;
+use tamis_planner::StopSignal;
+
+use super::own::OwnOptions;
+use super::stoppable::stoppable;
+use super::tasks::{Tasks, sendable};
+use super::transient::transient;
+
+/// How long a connection to another executor is kept while nothing is read over it.
+const IDLE_CONNECTION: Duration = Duration::from_secs(30);
+
+/// Runs stages with this executor's own options, and knows what runs.
+pub(super) struct StageEngine {
+    inner: DefaultExecutionEngine,
+    own: Arc<OwnOptions>,
+    tasks: Arc<Tasks>,
+}
+
+impl StageEngine {
+    pub(super) fn new(own: Arc<OwnOptions>, tasks: Arc<Tasks>) -> Self {
+        let clients = DefaultBallistaClientPool::with_eviction_thread(IDLE_CONNECTION);
+        Self { inner: DefaultExecutionEngine::with_client_pool(Arc::new(clients)), own, tasks }
+    }
+}
+
+impl ExecutionEngine for StageEngine {
+    fn create_query_stage_exec(
+        &self,
+        job: JobId,
+        stage: usize,
+        task: usize,
+        partitions: Vec<usize>,
+        plan: Arc<dyn ExecutionPlan>,
+        work_dir: &str,
+        config: &SessionConfig,
+    ) -> Result<Arc<dyn QueryStageExecutor>> {
+        log::debug!("job {job}, stage {stage}, task {task}: begins");
+        let plan = stoppable(plan)?;
+        let inner = self.inner.create_query_stage_exec(
+            job.clone(),
+            stage,
+            task,
+            partitions,
+            Arc::clone(&plan),
+            work_dir,
+            config,
+        )?;
+        Ok(Arc::new(Stage {
+            inner,
+            plan,
+            job: job.to_string(),
+            stage,
+            own: Arc::clone(&self.own),
+            tasks: Arc::clone(&self.tasks),
+        }))
+    }
+}
+
+/// One task's part of a stage.
+#[derive(Debug)]
+struct Stage {
+    inner: Arc<dyn QueryStageExecutor>,
+    plan: Arc<dyn ExecutionPlan>,
+    job: String,
+    stage: usize,
+    own: Arc<OwnOptions>,
+    tasks: Arc<Tasks>,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.inner)
+    }
+}
+
+/// Ends the plan when the task ends, however it ends: Ballista drops the future of a task that is cancelled.
+struct StopOnDrop(Arc<StopSignal>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+#[async_trait]
+impl QueryStageExecutor for Stage {
+    async fn execute_query_stage(
+        &self,
+        task: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<Vec<ShuffleWritePartition>> {
+        let signal = Arc::new(StopSignal::default());
+        let config = self.own.applied_to(context.session_config().clone())?.with_extension(Arc::clone(&signal));
+        let context = Arc::new(TaskContext::new(
+            context.task_id(),
+            context.session_id(),
+            config,
+            context.scalar_functions().clone(),
+            context.higher_order_functions().clone(),
+            context.aggregate_functions().clone(),
+            context.window_functions().clone(),
+            context.runtime_env(),
+        ));
+        let _stop = StopOnDrop(signal);
+        let _running = self.tasks.begin(&self.job, Arc::clone(&self.plan));
+        let done = self.inner.execute_query_stage(task, context).await;
+        done.map_err(|error| {
+            log::warn!("job {}, stage {}, task {task}: {error}", self.job, self.stage);
+            transient(error)
+        })
+    }
+
+    fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
+        self.inner.collect_plan_metrics().into_iter().map(sendable).collect()
+    }
+
+    fn collect_runtime_stats_reports(&self) -> Vec<RuntimeStatsReport> {
+        self.inner.collect_runtime_stats_reports()
+    }
+
+    fn collect_window_state_reports(&self) -> Result<Vec<WindowStateReport>> {
+        self.inner.collect_window_state_reports()
+    }
+
+    fn collect_column_stats(&self) -> Vec<TaskColumnStats> {
+        self.inner.collect_column_stats()
+    }
+}

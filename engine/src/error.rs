@@ -10,6 +10,20 @@ use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::statements;
 
+/// An error and what caused it, each once: libraries say "transport error" and leave the rest to the cause.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// A place in the SQL text, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -127,6 +141,53 @@ pub enum EngineError {
     /// A task of the query ended without a result.
     #[error("the query's task failed: {0}")]
     Task(#[source] tokio::task::JoinError),
+    /// A server's address cannot be listened at.
+    #[error("listening at {address}: {source}; choose another with --bind")]
+    Bind {
+        /// The address.
+        address: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A server ended.
+    #[error("serving: {0}")]
+    Serve(#[source] std::io::Error),
+    /// An executor's folder cannot be used.
+    #[error("using {path} for results: {source}", path = path.display())]
+    WorkDir {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process of the cluster did not answer as it should.
+    #[error("{doing} {address}: {}", causes(.source.as_ref()))]
+    Cluster {
+        /// What was being done.
+        doing: &'static str,
+        /// With which process.
+        address: String,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A server answered with an error.
+    #[error("{message}")]
+    Remote {
+        /// What it said.
+        message: String,
+    },
+    /// TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] crate::net::TlsError),
+    /// The users or the cluster's secret cannot be used.
+    #[error(transparent)]
+    Access(#[from] crate::access::AccessError),
+    /// The configuration cannot be used.
+    #[error("{0}")]
+    Config(String),
     /// The async runtime could not be started.
     #[error("starting threads: {0}")]
     Runtime(#[source] std::io::Error),
@@ -135,7 +196,16 @@ pub enum EngineError {
 impl EngineError {
     /// Whether the command line is at fault, not the query.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Option { .. } | Self::OutputFormat { .. })
+        matches!(self, Self::Option { .. } | Self::OutputFormat { .. } | Self::Config(_))
+    }
+
+    /// What went wrong with another process of the cluster.
+    pub(crate) fn cluster(
+        doing: &'static str,
+        address: &str,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self::Cluster { doing, address: address.to_string(), source: source.into() }
     }
 
     /// Adds the place in `sql` to a planning error that came without one.

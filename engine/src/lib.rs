@@ -2,9 +2,13 @@
 //!
 //! [`session`] is the only place a session is built: the command, the server and the tests all come through it.
 
+mod access;
 pub mod cli;
+mod cluster;
 mod error;
+mod flight;
 mod known_scores;
+mod net;
 pub mod output;
 pub mod session;
 pub mod statements;

@@ -19,8 +19,10 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use tamis_udfs::options::TamisOptions;
 
+use crate::cluster::MESSAGE_BYTES;
 use crate::error::EngineError;
 use crate::known_scores::{self, TamisScores};
+use crate::net::Link;
 use crate::statements::{self, CORPUS};
 use crate::stores::EnvironmentStores;
 use crate::tables::FileTables;
@@ -80,8 +82,11 @@ impl Session {
 }
 
 /// The configuration of the sessions of a cluster: the scheduler's, and what an executor begins a task's with.
-pub(crate) fn cluster_config(options: &[(String, String)]) -> Result<SessionConfig, EngineError> {
-    let config = base_config().upgrade_for_ballista();
+pub(crate) fn cluster_config(options: &[(String, String)], link: &Link) -> Result<SessionConfig, EngineError> {
+    let config = base_config()
+        .upgrade_for_ballista()
+        .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES)
+        .with_ballista_override_create_grpc_client_endpoint(link.customizer());
     // A task is what is tried again when it fails, and what an executor takes when it is free: one partition of a scan.
     let config = config.set_usize(BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK, 1);
     with_options(config, options)
@@ -100,7 +105,7 @@ pub(crate) fn cluster_session(
 
 /// What an executor knows of functions: all that a session does.
 pub(crate) fn function_registry() -> Result<BallistaFunctionRegistry, EngineError> {
-    let (config, planner) = (cluster_config(&[])?, tamis_planner::query_planner());
+    let (config, planner) = (cluster_config(&[], &Link::default())?, tamis_planner::query_planner());
     Ok((&cluster_session("functions", config, runtime()?, planner)?.state()).into())
 }
 

@@ -69,7 +69,7 @@ pub fn optimizer_rules(
 
 /// The query planner of a session: DataFusion's, which also knows [`ScoreNode`] and [`FetchNode`].
 pub fn query_planner() -> Arc<dyn QueryPlanner + Send + Sync> {
-    Arc::new(ScoreQueryPlanner)
+    Arc::new(ScoreQueryPlanner::default())
 }
 
 /// Gives a session DataFusion's optimizer rules with ours, and our query planner.

@@ -23,6 +23,8 @@ use crate::{FetchPlanner, ScoreExec, ScoreNode, ScoreSettings};
 #[derive(Debug, Default)]
 pub struct ScorePlanner {
     scores: Arc<QueryScores>,
+    /// Whether the model is somebody else's to find.
+    is_unchecked: bool,
 }
 
 #[async_trait]
@@ -39,7 +41,9 @@ impl ExtensionPlanner for ScorePlanner {
         let Some(node) = node.as_any().downcast_ref::<ScoreNode>() else { return Ok(None) };
         let ([logical_input], [input]) = (logical_inputs, physical_inputs) else { return Ok(None) };
         let call = node.call();
-        Scoring::check(&call.family, call.model.as_deref(), session.config_options())?;
+        if !self.is_unchecked {
+            Scoring::check(&call.family, call.model.as_deref(), session.config_options())?;
+        }
         let physical = |expr: &Expr| planner.create_physical_expr(expr, logical_input.schema(), session, context);
         let args = node.call().args.iter().map(physical).collect::<Result<Vec<_>>>()?;
         let sieve = node.sieve().and_then(|Sieve { predicate, enough, ends }| {
@@ -62,13 +66,22 @@ impl ExtensionPlanner for ScorePlanner {
 
 /// DataFusion's physical planner, which also knows score and fetch nodes.
 #[derive(Debug, Default)]
-pub struct ScoreQueryPlanner;
+pub struct ScoreQueryPlanner {
+    is_unchecked: bool,
+}
+
+impl ScoreQueryPlanner {
+    /// A planner that does not look for models: the plan runs elsewhere, and they are there.
+    pub fn unchecked() -> Self {
+        Self { is_unchecked: true }
+    }
+}
 
 #[async_trait]
 impl QueryPlanner for ScoreQueryPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> =
-            vec![Arc::new(ScorePlanner::default()), Arc::new(FetchPlanner)];
+            vec![Arc::new(ScorePlanner { is_unchecked: self.is_unchecked, ..ScorePlanner::default() }), Arc::new(FetchPlanner)];
         let plan =
             DefaultPhysicalPlanner::with_extension_planners(planners).create_physical_plan(plan, session).await?;
         let_rows_through(plan)

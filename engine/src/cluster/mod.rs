@@ -2,19 +2,35 @@
 //!
 //! The scheduler plans and hands out tasks; executors run them. `tamis serve` is one of each in one process.
 
-mod executor;
+mod catalog;
+mod control;
+pub(crate) mod executor;
+mod models;
 mod own;
+mod planner;
+mod policy;
+pub(crate) mod scheduler;
 mod stages;
 mod status;
 mod stoppable;
 mod tasks;
 mod transient;
+mod watch;
 
 use std::sync::Arc;
 
 use ballista_core::serde::{BallistaCodec, BallistaLogicalExtensionCodec, BallistaPhysicalExtensionCodec};
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
-use tamis_planner::codec::{FetchNodes, PlanCodec, ScoreNodes};
+use datafusion_proto::physical_plan::PhysicalExtensionCodec;
+use tamis_planner::codec::{FetchNodes, NodeCodec, PlanCodec, ScoreNodes};
+
+pub(crate) use catalog::Catalog;
+pub(crate) use executor::{ExecutorSettings, RunningExecutor};
+pub(crate) use models::ModelsWanted;
+pub(crate) use scheduler::{RunningScheduler, Scheduler, SchedulerSettings};
+pub(crate) use status::ExecutorState;
+pub(crate) use tasks::{Counts, received};
+pub(crate) use watch::{Lost, Watch};
 
 use crate::tables::codec::{RowReaders, ScanNodes};
 
@@ -23,11 +39,14 @@ pub(crate) const MESSAGE_BYTES: usize = 256 << 20;
 
 /// How plans travel.
 pub(crate) fn codec() -> BallistaCodec<LogicalPlanNode, PhysicalPlanNode> {
-    let kinds: Vec<Arc<dyn tamis_planner::codec::NodeCodec>> = vec![
+    BallistaCodec::new(Arc::new(BallistaLogicalExtensionCodec::default()), physical_codec())
+}
+
+fn physical_codec() -> Arc<dyn PhysicalExtensionCodec> {
+    let kinds: Vec<Arc<dyn NodeCodec>> = vec![
         Arc::new(ScoreNodes::default()),
         Arc::new(FetchNodes::new(Arc::new(RowReaders))),
         Arc::new(ScanNodes),
     ];
-    let physical = PlanCodec::new(kinds, Arc::new(BallistaPhysicalExtensionCodec::default()));
-    BallistaCodec::new(Arc::new(BallistaLogicalExtensionCodec::default()), Arc::new(physical))
+    Arc::new(PlanCodec::new(kinds, Arc::new(BallistaPhysicalExtensionCodec::default())))
 }

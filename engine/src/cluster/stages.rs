@@ -9,7 +9,7 @@ use ballista_core::JobId;
 use ballista_core::serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport};
 use ballista_executor::client_pool::DefaultBallistaClientPool;
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
@@ -23,6 +23,9 @@ use super::transient::transient;
 
 /// How long a connection to another executor is kept while nothing is read over it.
 const IDLE_CONNECTION: Duration = Duration::from_secs(30);
+
+/// How long a task waits before it says that it failed, where Ballista would have it run again at once.
+const BEFORE_NEXT_ATTEMPT: Duration = Duration::from_secs(2);
 
 /// Runs stages with this executor's own options, and knows what runs.
 pub(super) struct StageEngine {
@@ -88,15 +91,6 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Ends the plan when the task ends, however it ends: Ballista drops the future of a task that is cancelled.
-struct StopOnDrop(Arc<StopSignal>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
-
 #[async_trait]
 impl QueryStageExecutor for Stage {
     async fn execute_query_stage(
@@ -116,13 +110,18 @@ impl QueryStageExecutor for Stage {
             context.window_functions().clone(),
             context.runtime_env(),
         ));
-        let _stop = StopOnDrop(signal);
-        let _running = self.tasks.begin(&self.job, Arc::clone(&self.plan));
-        let done = self.inner.execute_query_stage(task, context).await;
-        done.map_err(|error| {
-            log::warn!("job {}, stage {}, task {task}: {error}", self.job, self.stage);
-            transient(error)
-        })
+        let _running = self.tasks.begin(&self.job, Arc::clone(&self.plan), signal);
+        match self.inner.execute_query_stage(task, context).await {
+            Ok(written) => Ok(written),
+            Err(error) => {
+                log::warn!("job {}, stage {}, task {task}: {error}", self.job, self.stage);
+                let error = transient(error);
+                if matches!(error, DataFusionError::IoError(_)) {
+                    tokio::time::sleep(BEFORE_NEXT_ATTEMPT).await;
+                }
+                Err(error)
+            }
+        }
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {

@@ -3,16 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::routing::get;
+use axum::extract::{Path as UrlPath, State};
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use super::own::OwnOptions;
 use super::tasks::{Tasks, TasksReport};
 
 /// Where an executor tells of itself.
 pub(super) const STATUS_PATH: &str = "/tamis/status";
+/// What brings it to ask for tasks at once.
+pub(super) const WAKE_PATH: &str = "/tamis/wake";
+/// What ends its tasks of a job, whose id follows.
+pub(super) const CANCEL_PATH: &str = "/tamis/cancel/";
 
 /// What an executor can do and does.
 #[derive(Debug)]
@@ -50,10 +56,25 @@ impl ExecutorReport {
     }
 }
 
-/// What an executor answers besides giving results.
-pub(super) fn routes(report: Arc<ExecutorReport>) -> Router {
+/// What an executor answers to the scheduler besides giving results.
+pub(super) fn routes(report: Arc<ExecutorReport>, tasks: Arc<Tasks>, wake: Arc<Notify>) -> Router {
+    let status = get(|State(report): State<Arc<ExecutorReport>>| async move { Json(report.state()) });
+    let woken = post(move || {
+        wake.notify_one();
+        async { StatusCode::NO_CONTENT }
+    });
+    let cancelled = post(move |UrlPath(job): UrlPath<String>| {
+        tasks.cancel(&job);
+        async { StatusCode::NO_CONTENT }
+    });
     Router::new()
-        .route(STATUS_PATH, get(|State(report): State<Arc<ExecutorReport>>| async move { Json(report.state()) }))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route(STATUS_PATH, status)
+        .route(WAKE_PATH, woken)
+        .route(&format!("{CANCEL_PATH}{{job}}"), cancelled)
         .with_state(report)
+}
+
+/// Whether the process is alive.
+pub(super) fn health() -> Router {
+    Router::new().route("/healthz", get(|| async { "ok\n" }))
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
+use datafusion::physical_plan::metrics::{Count, Metric, MetricValue, MetricsSet};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tamis_planner::{IntegerCount, ScoreExec};
+use tamis_planner::{IntegerCount, ScoreExec, StopSignal};
 
 /// How far the scoring of a query is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,7 @@ pub(crate) struct Tasks {
 struct Running {
     job: String,
     plan: Arc<dyn ExecutionPlan>,
+    stop: Arc<StopSignal>,
 }
 
 /// What ended tasks have counted. Of old jobs only the sum is kept.
@@ -89,8 +90,8 @@ const JOBS_KEPT: usize = 1000;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct TasksReport {
-    /// How many tasks run.
-    pub(crate) running: usize,
+    /// How many tasks of each job run.
+    pub(crate) running: BTreeMap<String, usize>,
     /// What the tasks of each job have counted so far.
     pub(crate) jobs: BTreeMap<String, Counts>,
     /// What all tasks have counted so far.
@@ -99,18 +100,30 @@ pub(crate) struct TasksReport {
 
 impl Tasks {
     /// Notes that a task begins; it has ended when the guard is dropped.
-    pub(super) fn begin(self: &Arc<Self>, job: &str, plan: Arc<dyn ExecutionPlan>) -> RunningTask {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        job: &str,
+        plan: Arc<dyn ExecutionPlan>,
+        stop: Arc<StopSignal>,
+    ) -> RunningTask {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.running.lock().insert(id, Running { job: job.into(), plan });
+        self.running.lock().insert(id, Running { job: job.into(), plan, stop });
         RunningTask { tasks: Arc::clone(self), id }
+    }
+
+    /// Ends the tasks of a job.
+    pub(super) fn cancel(&self, job: &str) {
+        let running = self.running.lock();
+        running.values().filter(|task| task.job == job).for_each(|task| task.stop.stop());
     }
 
     /// What there is to tell.
     pub(crate) fn report(&self) -> TasksReport {
         let running = self.running.lock();
         let ended = self.ended.lock();
-        let mut report = TasksReport { running: running.len(), jobs: ended.jobs.clone(), all: ended.all };
+        let mut report = TasksReport { running: BTreeMap::new(), jobs: ended.jobs.clone(), all: ended.all };
         for task in running.values() {
+            *report.running.entry(task.job.clone()).or_default() += 1;
             let counts = Counts::of_plan(&task.plan);
             report.jobs.entry(task.job.clone()).or_default().add(&counts);
             report.all.add(&counts);
@@ -126,10 +139,13 @@ pub(super) struct RunningTask {
     id: u64,
 }
 
+/// Ends the plan too, however the task ends: Ballista drops the future of a task that is cancelled, and leaves the streams
+/// that it has handed out running.
 impl Drop for RunningTask {
     fn drop(&mut self) {
         let mut running = self.tasks.running.lock();
-        let Some(Running { job, plan }) = running.remove(&self.id) else { return };
+        let Some(Running { job, plan, stop }) = running.remove(&self.id) else { return };
+        stop.stop();
         let counts = Counts::of_plan(&plan);
         let mut ended = self.tasks.ended.lock();
         ended.all.add(&counts);
@@ -147,15 +163,13 @@ pub(super) fn sendable(metrics: MetricsSet) -> MetricsSet {
     for metric in metrics.iter() {
         let value = match metric.value() {
             MetricValue::Custom { name, value } => {
-                let count = datafusion::physical_plan::metrics::Count::new();
+                let count = Count::new();
                 count.add(value.as_usize());
                 MetricValue::Count { name: name.clone(), count }
             }
             value => value.clone(),
         };
-        let labels = metric.labels().to_vec();
-        let copy = datafusion::physical_plan::metrics::Metric::new_with_labels(value, metric.partition(), labels);
-        sendable.push(Arc::new(copy));
+        sendable.push(Arc::new(Metric::new_with_labels(value, metric.partition(), metric.labels().to_vec())));
     }
     sendable
 }
@@ -170,9 +184,7 @@ pub(crate) fn received(metrics: &MetricsSet) -> MetricsSet {
             }
             value => value.clone(),
         };
-        let labels = metric.labels().to_vec();
-        let copy = datafusion::physical_plan::metrics::Metric::new_with_labels(value, metric.partition(), labels);
-        received.push(Arc::new(copy));
+        received.push(Arc::new(Metric::new_with_labels(value, metric.partition(), metric.labels().to_vec())));
     }
     received
 }

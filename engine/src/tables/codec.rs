@@ -90,13 +90,13 @@ impl From<SizesMessage> for Sizes {
     }
 }
 
-fn scan_of(node: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> {
+pub(super) fn scan_of(node: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> {
     let source = node.downcast_ref::<DataSourceExec>()?.data_source().as_ref();
     (source as &dyn Any).downcast_ref::<FileScanConfig>()
 }
 
 /// DataFusion's source inside ours, and how its files are streamed.
-fn parts(source: &dyn FileSource) -> Option<(&Arc<dyn FileSource>, Option<&Streaming>)> {
+pub(super) fn parts(source: &dyn FileSource) -> Option<(&Arc<dyn FileSource>, Option<&Streaming>)> {
     if let Some(streamed) = source.downcast_ref::<StreamedParquet>() {
         return Some((streamed.guarded()?.inner(), Some(streamed.streaming())));
     }

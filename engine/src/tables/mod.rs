@@ -7,6 +7,7 @@ mod format;
 mod guarded;
 mod location;
 mod row_reader;
+mod spread;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use tamis_planner::RowTable;
 use bounded::{BoundedTable, Bounds, can_stream_all};
 use format::FileKind;
 use location::TableLocation;
+pub(crate) use spread::spread;
 
 /// Makes a table of a name that is a path, a glob or a URL.
 #[derive(Debug, Default)]

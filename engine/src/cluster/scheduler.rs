@@ -1,0 +1,167 @@
+//! The scheduler: plans queries, hands out their tasks, watches the executors.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
+use ballista_scheduler::cluster::BallistaCluster;
+use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
+use ballista_scheduler::scheduler_process::create_scheduler;
+use ballista_scheduler::scheduler_server::SchedulerServer;
+use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::catalog::Catalog;
+use super::policy::ByModel;
+use super::watch::Watch;
+use super::{MESSAGE_BYTES, physical_codec};
+use crate::access::{Access, for_callers, for_members};
+use crate::error::EngineError;
+use crate::flight::{FlightSettings, flight_routes};
+use crate::net::{self, Link, ServerTls};
+use crate::{rest, session};
+
+/// Ballista's scheduler.
+pub(crate) type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
+
+/// An executor of which nothing is heard for so long is given up by Ballista itself. The watch is faster.
+const EXECUTOR_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often it looks.
+const LOOKS_FOR_DEAD: Duration = Duration::from_secs(1);
+/// For so long a query waits for an executor when all are lost.
+const ALL_LOST: Duration = Duration::from_secs(30);
+/// How often a task is tried, after errors of input and output.
+const ATTEMPTS: usize = 4;
+
+/// What is chosen of a scheduler.
+#[derive(Debug, Clone)]
+pub(crate) struct SchedulerSettings {
+    /// The address that it listens at, for clients and executors.
+    pub(crate) bind: SocketAddr,
+    /// How the processes of the cluster recognise each other.
+    pub(crate) link: Link,
+    /// What the scheduler shows, if connections are encrypted.
+    pub(crate) tls: Option<ServerTls>,
+    /// Who is let in.
+    pub(crate) access: Arc<Access>,
+    /// The options that every session begins with.
+    pub(crate) options: Vec<(String, String)>,
+    /// The tables that every session knows, by name.
+    pub(crate) tables: Vec<(String, String)>,
+    /// For how long results that nobody fetches are kept.
+    pub(crate) keep_results: Duration,
+}
+
+/// A scheduler that answers.
+pub(crate) struct RunningScheduler {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    watch: Arc<Watch>,
+    end: CancellationToken,
+    serving: JoinHandle<Result<(), EngineError>>,
+}
+
+/// Starts a scheduler.
+pub(crate) async fn start(settings: SchedulerSettings) -> Result<RunningScheduler, EngineError> {
+    let listener = net::listen(settings.bind).await?;
+    let address = listener.local_addr().map_err(EngineError::Serve)?;
+    // They are tried here, so that they do not fail there.
+    let config = session::cluster_config(&settings.options, &settings.link)?;
+    let catalog = Arc::new(Catalog::new(settings.tables.clone(), config, session::runtime()?));
+
+    let work = Arc::new(tokio::sync::watch::Sender::new(0_u64));
+    let policy = Arc::new(ByModel::default());
+    let ballista = Arc::new(ballista_config(&settings, address, &catalog, &work, &policy));
+    let failed = |e| EngineError::cluster("starting a scheduler at", &address.to_string(), e);
+    let cluster = BallistaCluster::new_from_config(&ballista).await.map_err(failed)?;
+    let scheduler: Scheduler = create_scheduler(cluster.clone(), ballista).await.map_err(failed)?;
+    let watch = Watch::start(scheduler.clone(), cluster, settings.link.clone(), work);
+    policy.use_states_of(&watch);
+
+    let flight = FlightSettings {
+        access: Arc::clone(&settings.access),
+        link: settings.link.clone(),
+        keep_results: settings.keep_results,
+    };
+    let flight = flight_routes(scheduler.clone(), Arc::clone(&watch), catalog, flight);
+    let router = routes(scheduler, &watch, &settings.access, flight);
+    let end = CancellationToken::new();
+    let (ended, tls) = (end.clone(), settings.tls);
+    let serving =
+        tokio::spawn(async move { net::serve(listener, router, tls.as_ref(), ended.cancelled_owned()).await });
+    Ok(RunningScheduler { address, watch, end, serving })
+}
+
+fn ballista_config(
+    settings: &SchedulerSettings,
+    address: SocketAddr,
+    catalog: &Arc<Catalog>,
+    work: &Arc<tokio::sync::watch::Sender<u64>>,
+    policy: &Arc<ByModel>,
+) -> SchedulerConfig {
+    let (producer, builder, work) = (Arc::clone(catalog), Arc::clone(catalog), Arc::clone(work));
+    let mut config = SchedulerConfig::default();
+    config.external_host = address.ip().to_string();
+    config.bind_host = address.ip().to_string();
+    config.bind_port = address.port();
+    config.scheduling_policy = ballista_core::config::TaskSchedulingPolicy::PullStaged;
+    config.task_distribution = TaskDistributionPolicy::Custom(Arc::clone(policy) as _);
+    config.executor_timeout_seconds = EXECUTOR_TIMEOUT.as_secs();
+    config.expire_dead_executor_interval_seconds = LOOKS_FOR_DEAD.as_secs();
+    config.no_executors_grace_period_seconds = ALL_LOST.as_secs();
+    config.task_max_failures = ATTEMPTS;
+    config.stage_max_failures = ATTEMPTS;
+    config.grpc_server_max_decoding_message_size = MESSAGE_BYTES as u32;
+    config.grpc_server_max_encoding_message_size = MESSAGE_BYTES as u32;
+    config.grpc_client_max_message_size = MESSAGE_BYTES as u32;
+    // Results are removed when they have been fetched, or nobody comes for them: not by the clock.
+    config.finished_job_data_clean_up_interval_seconds = 0;
+    config.override_config_producer = Some(Arc::new(move || producer.config()));
+    config.override_session_builder = Some(Arc::new(move |config| builder.state(config)));
+    config.override_physical_codec = Some(physical_codec());
+    config.override_create_grpc_client_endpoint = Some(settings.link.customizer());
+    config.use_tls = settings.link.tls.is_some();
+    config.on_work_available = Some(Arc::new(move |_| work.send_modify(|count| *count += 1)));
+    config
+}
+
+fn routes(scheduler: Scheduler, watch: &Arc<Watch>, access: &Arc<Access>, flight: Router) -> Router {
+    let server = SchedulerGrpcServer::new(scheduler.clone())
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES);
+    let members = for_members(tonic::service::Routes::new(server).into_axum_router(), access);
+    let callers = for_callers(rest::routes(scheduler, Arc::clone(watch)), access);
+    rest::health(Arc::clone(watch)).merge(members).merge(callers).merge(flight)
+}
+
+impl RunningScheduler {
+    /// The watch over the executors.
+    pub(crate) fn watch(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+
+    /// Waits until the server ends of itself, which it does not unless it fails.
+    pub(crate) async fn failed(&mut self) -> Result<(), EngineError> {
+        (&mut self.serving).await.map_err(EngineError::Task)?
+    }
+
+    /// Takes no more queries and waits for those that run, for so long at most.
+    pub(crate) async fn drain(&self, within: Duration) {
+        self.watch.close();
+        if tokio::time::timeout(within, self.watch.idle()).await.is_err() {
+            log::warn!("queries are given up after {} s", within.as_secs());
+        }
+    }
+
+    /// Ends; requests that still run have a moment.
+    pub(crate) async fn end(self) {
+        const MOMENT: Duration = Duration::from_secs(2);
+        self.end.cancel();
+        if tokio::time::timeout(MOMENT, self.serving).await.is_err() {
+            log::debug!("connections are left open");
+        }
+    }
+}

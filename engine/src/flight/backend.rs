@@ -1,0 +1,283 @@
+//! Running queries on the cluster, and again when an executor is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ballista_core::JobId;
+use ballista_core::error::{BallistaError, Result};
+use ballista_core::extension::SessionConfigExt;
+use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, job_status};
+use ballista_flight_sql::{QueryBackend, QueryResult};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::prelude::SessionContext;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+
+use super::explain;
+use super::request::RequestInfo;
+use super::sessions::Sessions;
+use crate::cluster::{Catalog, Lost, ModelsWanted, Scheduler, Watch};
+
+/// How often a query is begun again when executors that it has used are lost.
+const AGAIN: usize = 3;
+/// An error that a lost executor may have caused waits so long for the watch to notice the loss.
+const LOSS_IS_NOTICED: Duration = Duration::from_secs(8);
+/// For so long a query waits for the first executor of a cluster that has just begun.
+const FIRST_EXECUTOR: Duration = Duration::from_secs(10);
+
+/// Ballista's scheduler as what runs the queries of clients.
+pub(super) struct Backend {
+    scheduler: Scheduler,
+    watch: Arc<Watch>,
+    catalog: Arc<Catalog>,
+    sessions: Arc<Sessions>,
+}
+
+impl Backend {
+    pub(super) fn new(
+        scheduler: Scheduler,
+        watch: Arc<Watch>,
+        catalog: Arc<Catalog>,
+        sessions: Arc<Sessions>,
+    ) -> Self {
+        Self { scheduler, watch, catalog, sessions }
+    }
+
+    pub(super) fn watch(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+
+    /// Runs a plan, several times if need be.
+    async fn run(&self, name: &str, context: &Arc<SessionContext>, plan: &LogicalPlan) -> Result<Done> {
+        let planned = context.state().create_physical_plan(plan).await?;
+        let wanted = ModelsWanted::by(&planned, context.copied_config().options());
+        self.wait_for_executors(&wanted).await?;
+        let request = RequestInfo::current();
+        let query = request.as_ref().and_then(|request| request.query.clone());
+        let mut losses = vec![];
+        loop {
+            // From before the job begins: a loss in between is not missed.
+            let mut lost = self.watch.subscribe();
+            let (sender, statuses) = mpsc::channel(256);
+            let job = self.scheduler.submit_job(name, Arc::clone(context), plan, Some(sender)).await?;
+            log::info!("job {job} begins: {name}");
+            let cancelled = CancelOnDrop { scheduler: self.scheduler.clone(), job: Some(job.clone()) };
+            if let (Some(query), Some(request)) = (&query, &request) {
+                let rows = rows_scored(&planned);
+                self.sessions.update_query(query, |state| {
+                    state.session.clone_from(&request.session);
+                    state.rows = rows;
+                    state.jobs.push(job.to_string());
+                });
+            }
+            match self.wait(&job, statuses, &mut lost).await? {
+                Outcome::Done(partitions) => {
+                    cancelled.keep();
+                    if let Some(request) = &request {
+                        request.set_job(job.as_str());
+                    }
+                    return Ok(Done { job, schema: planned.schema(), partitions });
+                }
+                Outcome::Lost(reason) => {
+                    drop(cancelled);
+                    log::warn!("job {job}: {reason}");
+                    losses.push(reason.clone());
+                    if losses.len() > AGAIN {
+                        return Err(BallistaError::General(format!(
+                            "the query was begun {} times, and each time an executor was lost: {}",
+                            losses.len(),
+                            losses.join("; ")
+                        )));
+                    }
+                    if let Some(query) = &query {
+                        self.sessions.update_query(query, |state| state.again = Some(reason));
+                    }
+                    self.wait_for_executors(&wanted).await?;
+                }
+            }
+        }
+    }
+
+    /// Waits for a job's end, or for the loss of an executor that it has used.
+    async fn wait(
+        &self,
+        job: &JobId,
+        mut statuses: mpsc::Receiver<JobStatus>,
+        lost: &mut broadcast::Receiver<Lost>,
+    ) -> Result<Outcome> {
+        loop {
+            tokio::select! {
+                status = statuses.recv() => match status.map(|status| status.status) {
+                    Some(Some(job_status::Status::Successful(done))) => {
+                        return Ok(Outcome::Done(done.partition_location));
+                    }
+                    Some(Some(job_status::Status::Failed(failed))) => {
+                        return self.failed(job, failed.error, lost).await;
+                    }
+                    Some(_) => {}
+                    None => return self.failed(job, "it ended without a word".into(), lost).await,
+                },
+                loss = lost.recv() => match loss {
+                    Ok(loss) if self.concerns(&loss, job).await => return Ok(Outcome::Lost(loss.reason)),
+                    Ok(_) => {}
+                    // So many losses at once that some were not heard: take it that this job is concerned.
+                    Err(RecvError::Lagged(_)) => return Ok(Outcome::Lost("several executors were lost".into())),
+                    Err(RecvError::Closed) => return Err(BallistaError::General("the scheduler ends".into())),
+                },
+            }
+        }
+    }
+
+    /// A job has failed: of itself, or because an executor is lost of which the watch will tell.
+    async fn failed(&self, job: &JobId, error: String, lost: &mut broadcast::Receiver<Lost>) -> Result<Outcome> {
+        if !is_of_a_loss(&error) {
+            return Err(BallistaError::General(error));
+        }
+        let loss = async {
+            loop {
+                match lost.recv().await {
+                    Ok(loss) if !self.concerns(&loss, job).await => {}
+                    Ok(loss) => return loss.reason,
+                    Err(_) => return "an executor was lost".into(),
+                }
+            }
+        };
+        match tokio::time::timeout(LOSS_IS_NOTICED, loss).await {
+            Ok(reason) => Ok(Outcome::Lost(reason)),
+            Err(_) => Err(BallistaError::General(error)),
+        }
+    }
+
+    async fn concerns(&self, loss: &Lost, job: &JobId) -> bool {
+        match &loss.job {
+            Some(of) => of == job.as_str(),
+            None => self.watch.has_used(job.as_str(), &loss.executor).await,
+        }
+    }
+
+    async fn wait_for_executors(&self, wanted: &ModelsWanted) -> Result<()> {
+        let began = tokio::time::Instant::now();
+        loop {
+            match self.watch.can_run(wanted) {
+                Ok(()) => return Ok(()),
+                // Executors that are there will not learn the model; one that is not there may come.
+                Err(reason) if !self.watch.executors().is_empty() || began.elapsed() > FIRST_EXECUTOR => {
+                    return Err(BallistaError::General(reason));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+}
+
+enum Outcome {
+    Done(Vec<PartitionLocation>),
+    Lost(String),
+}
+
+struct Done {
+    job: JobId,
+    schema: SchemaRef,
+    partitions: Vec<PartitionLocation>,
+}
+
+impl From<Done> for QueryResult {
+    fn from(done: Done) -> Self {
+        Self { job_id: done.job.to_string(), schema: done.schema, partitions: done.partitions }
+    }
+}
+
+/// Whether an error may come of an executor that is gone: of reading what it had, or of its own end.
+fn is_of_a_loss(error: &str) -> bool {
+    let error = error.to_lowercase();
+    ["fetch", "connect", "transport", "cancelled", "executor", "lost", "broken pipe", "h2 protocol", "without a word"]
+        .iter()
+        .any(|sign| error.contains(sign))
+}
+
+/// How many rows go into score nodes at most, if the scans below tell.
+fn rows_scored(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    let mut rows = None;
+    let visited = plan.apply(|node| {
+        if node.is::<tamis_planner::ScoreExec>() {
+            let input = Arc::clone(node.children().first().copied().unwrap_or(node));
+            let known = input.statistics_with_args(&StatisticsArgs::default()).ok();
+            let known = known.and_then(|statistics| statistics.num_rows.get_value().copied());
+            rows = known.map(|known| known as u64);
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(visited.is_ok());
+    rows
+}
+
+/// Cancels a job whose client is gone.
+struct CancelOnDrop {
+    scheduler: Scheduler,
+    job: Option<JobId>,
+}
+
+impl CancelOnDrop {
+    fn keep(mut self) {
+        self.job = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        let Some(job) = self.job.take() else { return };
+        let scheduler = self.scheduler.clone();
+        tokio::spawn(async move {
+            log::info!("job {job} is cancelled");
+            if let Err(error) = scheduler.cancel_job(job.clone()).await {
+                log::warn!("cancelling job {job}: {error}");
+            }
+        });
+    }
+}
+
+#[async_trait]
+impl QueryBackend for Backend {
+    async fn session(&self, id: &str) -> Result<Arc<SessionContext>> {
+        let context = self.catalog.session(id, self.catalog.config());
+        let context = Arc::new(context.map_err(|e| BallistaError::General(e.to_string()))?);
+        if let Some(request) = RequestInfo::current() {
+            self.sessions.open(&request.session, &context);
+        }
+        Ok(context)
+    }
+
+    async fn close_session(&self, _id: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn execute(&self, name: &str, context: Arc<SessionContext>, plan: LogicalPlan) -> Result<QueryResult> {
+        let Some(_running) = self.watch.begin_query() else {
+            return Err(BallistaError::General("this server is about to end and takes no more queries".into()));
+        };
+        if !context.copied_config().ballista_adaptive_query_planner_enabled() {
+            return Err(BallistaError::General(
+                "ballista.planner.adaptive.enabled is off: without adaptive execution the loss of an executor can lose \
+                 rows; SET ballista.planner.adaptive.enabled = true"
+                    .into(),
+            ));
+        }
+        match &plan {
+            LogicalPlan::Analyze(analyze) => {
+                let done = self.run(name, &context, &analyze.input).await?;
+                let graph = self.watch.graph(done.job.as_str()).await;
+                self.scheduler.state.executor_manager.clean_up_job_data(done.job.clone());
+                let report = explain::report(done.job.as_str(), graph.as_ref());
+                let rows = explain::rows(report)?;
+                Ok(self.run(name, &context, &rows).await?.into())
+            }
+            plan => Ok(self.run(name, &context, plan).await?.into()),
+        }
+    }
+}

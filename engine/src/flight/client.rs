@@ -1,0 +1,188 @@
+//! Asking a server over Flight SQL: `tamis sql --remote`.
+
+use std::sync::Arc;
+
+use arrow_flight::sql::client::FlightSqlServiceClient;
+use arrow_flight::{Action, FlightInfo};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, TryStreamExt, stream};
+use tonic::transport::Channel;
+
+use super::sessions::QueryProgress;
+use super::{PROGRESS, QUERY_ID};
+use crate::access::random_token;
+use crate::cluster::MESSAGE_BYTES;
+use crate::error::EngineError;
+use crate::net::{Endpoint, Link};
+
+/// How a client shows who it is.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Credentials {
+    /// Not at all.
+    #[default]
+    None,
+    /// A user's name and password.
+    Password {
+        /// The name.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// A token.
+    Token(String),
+}
+
+/// A session on a server.
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteSession {
+    server: Endpoint,
+    channel: Channel,
+    token: Option<String>,
+}
+
+/// A query's result, to be read.
+pub(crate) struct RemoteResult {
+    /// The columns.
+    pub(crate) schema: SchemaRef,
+    /// The rows.
+    pub(crate) rows: SendableRecordBatchStream,
+}
+
+impl RemoteSession {
+    /// Connects and logs in.
+    pub(crate) async fn open(server: Endpoint, link: &Link, credentials: Credentials) -> Result<Self, EngineError> {
+        let failed = |e| EngineError::cluster("connecting to", &server.to_string(), e);
+        let channel = link.endpoint(&server.host, server.port)?.connect().await.map_err(|e| failed(e.into()))?;
+        let mut session = Self { server, channel, token: None };
+        match credentials {
+            Credentials::None => {}
+            Credentials::Token(token) => session.token = Some(token),
+            Credentials::Password { user, password } => {
+                let mut client = session.client();
+                client.handshake(&user, &password).await.map_err(|e| session.said(e))?;
+                session.token = client.token().cloned();
+            }
+        }
+        Ok(session)
+    }
+
+    fn client(&self) -> FlightSqlServiceClient<Channel> {
+        let inner = arrow_flight::flight_service_client::FlightServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES)
+            .max_encoding_message_size(MESSAGE_BYTES);
+        let mut client = FlightSqlServiceClient::new_from_inner(inner);
+        if let Some(token) = &self.token {
+            client.set_token(token.clone());
+        }
+        client
+    }
+
+    /// A new query's id: its progress is asked for by it.
+    pub(crate) fn query_id() -> String {
+        random_token()
+    }
+
+    /// Runs a statement. Dropping the future cancels it.
+    pub(crate) async fn run(&self, sql: &str, id: &str) -> Result<RemoteResult, EngineError> {
+        let mut client = self.client();
+        client.set_header(QUERY_ID, id);
+        let info: FlightInfo = client.execute(sql.to_string(), None).await.map_err(|e| self.said(e))?;
+        let schema: Schema = info.clone().try_decode_schema().map_err(|e| self.said(e))?;
+        let schema = Arc::new(schema);
+        let session = self.clone();
+        let tickets = info.endpoint.into_iter().filter_map(|endpoint| endpoint.ticket);
+        let rows = stream::iter(tickets)
+            .then(move |ticket| {
+                let session = session.clone();
+                async move {
+                    let batches = session.client().do_get(ticket).await.map_err(|e| remote(session.said(e)))?;
+                    let read = session.clone();
+                    Ok::<_, DataFusionError>(
+                        batches.map_err(move |e| remote(read.said(ArrowError::ExternalError(Box::new(e))))),
+                    )
+                }
+            })
+            .try_flatten();
+        let rows = rows.map(|batch: DataFusionResult<RecordBatch>| batch).boxed();
+        Ok(RemoteResult { schema: Arc::clone(&schema), rows: Box::pin(RecordBatchStreamAdapter::new(schema, rows)) })
+    }
+
+    /// How far a query is.
+    pub(crate) async fn progress(&self, id: &str) -> Option<QueryProgress> {
+        let action = Action { r#type: PROGRESS.into(), body: id.to_string().into() };
+        let mut inner = arrow_flight::FlightClient::new(self.channel.clone());
+        if let Some(token) = &self.token {
+            inner.add_header("authorization", &format!("Bearer {token}")).ok()?;
+        }
+        let mut answer = inner.do_action(action).await.ok()?;
+        serde_json::from_slice(&answer.try_next().await.ok()??).ok()
+    }
+
+    /// What the server said, or why it said nothing.
+    fn said(&self, error: ArrowError) -> EngineError {
+        let text = error.to_string();
+        match message(&error) {
+            Some(message) => EngineError::Remote { message: readable(&message) },
+            None => EngineError::cluster("asking", &self.server.to_string(), text),
+        }
+    }
+}
+
+fn remote(error: EngineError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// The message of the gRPC status inside an error.
+fn message(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(status) = error.downcast_ref::<tonic::Status>() {
+            return Some(status.message().to_string());
+        }
+        cause = error.source();
+    }
+    // arrow-flight writes some statuses out.
+    let text = error.to_string();
+    let (_, rest) = text.split_once("message: \"")?;
+    Some(rest.rsplit_once("\", details:").map_or(rest, |(message, _)| message).replace("\\\"", "\"").replace("\\n", "\n"))
+}
+
+/// The message without what the layers that it came through have put in front of it.
+fn readable(message: &str) -> String {
+    const FRONTS: [&str; 12] = [
+        "failed to plan query: ",
+        "query execution failed: ",
+        "failed to execute statement: ",
+        "General error: ",
+        "DataFusion error: ",
+        "Error during planning: ",
+        "Execution error: ",
+        "External error: ",
+        "External: ",
+        "IO error: ",
+        "Shared(",
+        "This feature is not implemented: ",
+    ];
+    let mut message = message.trim();
+    while let Some(rest) = FRONTS.iter().find_map(|front| message.strip_prefix(front)) {
+        message = rest;
+    }
+    message.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_readable() {
+        let said = "query execution failed: General error: DataFusion error: External error: the row is wrong";
+        assert_eq!(readable(said), "the row is wrong");
+        assert_eq!(readable("failed to plan query: Error during planning: no such file"), "no such file");
+    }
+}

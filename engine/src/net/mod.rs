@@ -1,0 +1,42 @@
+//! The processes of a cluster on the network: listening, connecting, TLS.
+
+mod link;
+mod peer;
+mod tls;
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+pub(crate) use link::{Endpoint, Link};
+pub(crate) use peer::Peer;
+pub(crate) use tls::{ClientTls, ServerTls, TlsError};
+
+use crate::error::EngineError;
+use tls::TlsListener;
+
+/// Listens at an address.
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, EngineError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| EngineError::Bind { address: address.to_string(), source })
+}
+
+/// Serves HTTP/1.1 and HTTP/2 (gRPC among it) until `end` comes and the requests that run are done. Handlers find out
+/// whom they serve by the extension `ConnectInfo<Peer>`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<&ServerTls>,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), EngineError> {
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    let served = match tls {
+        Some(tls) => {
+            let listener = TlsListener::new(listener, tls);
+            axum::serve(listener, service).with_graceful_shutdown(end).await
+        }
+        None => axum::serve(peer::Plain(listener), service).with_graceful_shutdown(end).await,
+    };
+    served.map_err(EngineError::Serve)
+}

@@ -200,11 +200,7 @@ impl EngineError {
     }
 
     /// What went wrong with another process of the cluster.
-    pub(crate) fn cluster(
-        doing: &'static str,
-        address: &str,
-        source: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> Self {
+    pub(crate) fn cluster(doing: &'static str, address: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Cluster { doing, address: address.to_string(), source: source.into() }
     }
 

@@ -5,11 +5,14 @@
 mod access;
 pub mod cli;
 mod cluster;
+mod config;
+mod counts;
 mod error;
 mod flight;
 mod known_scores;
 mod net;
 pub mod output;
+mod rest;
 pub mod session;
 pub mod statements;
 pub mod stores;

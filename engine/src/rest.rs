@@ -12,7 +12,8 @@ use http::header::CONTENT_TYPE;
 use prometheus::{Encoder, GaugeVec, Opts, Registry, TextEncoder};
 use serde::Serialize;
 
-use crate::cluster::{Counts, Scheduler, Watch};
+use crate::cluster::{Scheduler, Watch};
+use crate::counts::Counts;
 
 /// What those see that may use the server.
 pub(crate) fn routes(scheduler: Scheduler, watch: Arc<Watch>) -> Router {
@@ -79,10 +80,10 @@ impl From<Counts> for Scored {
     fn from(counts: Counts) -> Self {
         let all = counts.busy_nanos + counts.idle_nanos;
         Self {
-            rows: counts.rows,
+            rows: counts.left_model,
             rows_scored: counts.rows_scored,
             cache_hits: counts.cache_hits,
-            rows_failed: counts.rows_failed,
+            rows_failed: counts.failed,
             device_idle_share: (all > 0).then(|| counts.idle_nanos as f64 / all as f64),
         }
     }
@@ -144,15 +145,16 @@ fn encode(watch: &Watch) -> prometheus::Result<Vec<u8>> {
     let speed = gauge("tamis_rows_per_second", "Rows that go through score nodes in a second")?;
     let tasks = gauge("tamis_tasks_running", "Tasks that run")?;
     let busy = gauge("tamis_device_busy_seconds", "How long the device has computed")?;
-    let idle = gauge("tamis_device_idle_seconds", "How long the device had nothing to do while rows were on their way")?;
+    let idle =
+        gauge("tamis_device_idle_seconds", "How long the device had nothing to do while rows were on their way")?;
     let seconds = |nanos: u64| nanos as f64 / 1e9;
     for (_, seen) in watch.executors() {
         let of = [seen.address.as_str()];
         let all = seen.state.tasks.all;
-        rows.with_label_values(&of).set(all.rows as f64);
+        rows.with_label_values(&of).set(all.left_model as f64);
         scored.with_label_values(&of).set(all.rows_scored as f64);
         hits.with_label_values(&of).set(all.cache_hits as f64);
-        failed.with_label_values(&of).set(all.rows_failed as f64);
+        failed.with_label_values(&of).set(all.failed as f64);
         speed.with_label_values(&of).set(seen.rows_per_second);
         tasks.with_label_values(&of).set(seen.state.tasks.running.values().sum::<usize>() as f64);
         busy.with_label_values(&of).set(seconds(all.busy_nanos));

@@ -32,6 +32,12 @@ impl ExtensionPlanner for FetchPlanner {
         let schema = logical_input.schema();
         let (file, row) = (schema.index_of_column(node.file())?, schema.index_of_column(node.row())?);
         let columns = node.columns().iter().map(|column| (column.place, Arc::clone(&column.field))).collect();
-        Ok(Some(Arc::new(FetchExec::try_new(Arc::clone(input), node.table().source().row_reader(), file, row, columns)?)))
+        Ok(Some(Arc::new(FetchExec::try_new(
+            Arc::clone(input),
+            node.table().source().row_reader(),
+            file,
+            row,
+            columns,
+        )?)))
     }
 }

@@ -146,7 +146,8 @@ impl Fetch {
         let mut streams = vec![];
         for (file, numbers) in wanted {
             let numbers: Arc<[u64]> = numbers.into_iter().collect();
-            let rows = self.reader.fetch_rows(file, Arc::clone(&numbers), &self.places, &self.context, &self.scanned)?;
+            let rows =
+                self.reader.fetch_rows(file, Arc::clone(&numbers), &self.places, &self.context, &self.scanned)?;
             streams.push((file.to_string(), numbers, rows));
         }
         let mut reading = stream::iter(streams)

@@ -80,8 +80,10 @@ impl ScoreQueryPlanner {
 #[async_trait]
 impl QueryPlanner for ScoreQueryPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        let planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> =
-            vec![Arc::new(ScorePlanner { is_unchecked: self.is_unchecked, ..ScorePlanner::default() }), Arc::new(FetchPlanner)];
+        let planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> = vec![
+            Arc::new(ScorePlanner { is_unchecked: self.is_unchecked, ..ScorePlanner::default() }),
+            Arc::new(FetchPlanner),
+        ];
         let plan =
             DefaultPhysicalPlanner::with_extension_planners(planners).create_physical_plan(plan, session).await?;
         let_rows_through(plan)

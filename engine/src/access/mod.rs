@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 
 pub(crate) use guard::{for_callers, for_members};
 pub(crate) use secret::{Secret, random_token};
-pub(crate) use users::{AccessError, UserEntry, hash_password, hash_token};
 use users::Users;
+pub(crate) use users::{AccessError, UserEntry, hash_password, hash_token};
 
 use crate::net::Peer;
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use argon2::Argon2;
 use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::Argon2;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -103,8 +103,7 @@ impl Users {
         let (name, password) = text.split_once(':')?;
         let known = self.passwords.get_key_value(name);
         let hash = known.map(|(_, hash)| hash).or(self.decoy.as_ref())?;
-        let is_right =
-            Argon2::default().verify_password(password.as_bytes(), &PasswordHash::new(hash).ok()?).is_ok();
+        let is_right = Argon2::default().verify_password(password.as_bytes(), &PasswordHash::new(hash).ok()?).is_ok();
         known.filter(|_| is_right).map(|(name, _)| name.as_str())
     }
 

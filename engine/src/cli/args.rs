@@ -1,10 +1,14 @@
 //! What may stand on the command line.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tamis_models::{DeviceChoice, DtypeChoice};
 
+use super::server::{ExecutorCommand, SchedulerCommand, ServeArgs};
+use crate::config::model_key;
+use crate::net::Endpoint;
 use crate::output::PrintFormat;
 use crate::session::SessionSettings;
 
@@ -20,6 +24,15 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run SQL in this process; without -c or -f: an interactive prompt
     Sql(Box<SqlArgs>),
+    /// Run a whole cluster in this process: scheduler, executor, Flight SQL, REST and metrics at one address
+    Serve(Box<ServeArgs>),
+    /// Run a cluster's scheduler: it answers clients and hands out their queries' tasks
+    Scheduler(Box<SchedulerCommand>),
+    /// Run an executor of a cluster: it asks a scheduler for tasks
+    Executor(Box<ExecutorCommand>),
+    /// Make what a user of a server logs in with
+    #[command(subcommand)]
+    User(UserCommand),
     /// Look at models
     #[command(subcommand)]
     Model(ModelCommand),
@@ -53,6 +66,33 @@ pub(super) struct SqlArgs {
 
     #[command(flatten)]
     pub(super) session: SessionArgs,
+
+    #[command(flatten)]
+    pub(super) remote: RemoteArgs,
+}
+
+/// Where queries run, if not in this process.
+#[derive(Debug, Args)]
+pub(super) struct RemoteArgs {
+    /// Run on the server at this address instead of in this process
+    #[arg(long, value_name = "URL", env = "TAMIS_REMOTE")]
+    pub(super) remote: Option<Endpoint>,
+
+    /// Log in on the server by this name; the password comes from TAMIS_PASSWORD
+    #[arg(long, value_name = "NAME", env = "TAMIS_USER", requires = "remote")]
+    pub(super) user: Option<String>,
+
+    /// The password of --user; from the environment, as flags are seen by others
+    #[arg(long, value_name = "PASSWORD", env = "TAMIS_PASSWORD", hide_env_values = true)]
+    pub(super) password: Option<String>,
+
+    /// A token, instead of a name and password; from the environment, as flags are seen by others
+    #[arg(long, value_name = "TOKEN", env = "TAMIS_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<String>,
+
+    /// The certificate of the authority that has signed the server's [default: those that are widely trusted]
+    #[arg(long, value_name = "FILE", env = "TAMIS_TLS_AUTHORITY")]
+    pub(super) tls_authority: Option<PathBuf>,
 }
 
 /// What concerns the session, not its results.
@@ -84,8 +124,7 @@ impl SessionArgs {
     pub(super) fn settings(&self) -> SessionSettings {
         let mut options = vec![];
         for (name, location) in &self.model {
-            let key = if name == "unifilter" { "tamis.unifilter.model".into() } else { format!("tamis.model.{name}") };
-            options.push((key, location.clone()));
+            options.push((model_key(name), location.clone()));
         }
         options.extend(self.device.iter().map(|device| ("tamis.scoring.device".to_string(), device.clone())));
         options.extend(self.dtype.iter().map(|dtype| ("tamis.scoring.dtype".to_string(), dtype.clone())));
@@ -105,6 +144,15 @@ pub(super) enum ModelCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `tamis user`.
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Read a password from the standard input and print its hash, for [[users]] in tamis.toml
+    Password,
+    /// Print a new token and its hash, for [[users]] in tamis.toml
+    Token,
 }
 
 /// `tamis cache`.
@@ -152,7 +200,7 @@ impl From<FormatArg> for PrintFormat {
     }
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_string(), value.to_string())),
         _ => Err("expected NAME=VALUE".into()),
@@ -160,7 +208,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 /// Checks a value with its own parser and keeps the text: it travels as a session option.
-fn choice<T: FromStr<Err: ToString>>(text: &str) -> Result<String, String> {
+pub(super) fn choice<T: FromStr<Err: ToString>>(text: &str) -> Result<String, String> {
     T::from_str(text).map(|_| text.to_string()).map_err(|e| e.to_string())
 }
 

@@ -2,18 +2,22 @@
 
 mod args;
 mod cache;
+mod log;
 mod model;
 mod progress;
 mod prompt;
+mod remote;
 mod run;
+mod server;
 mod sql;
+mod user;
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 
+use crate::config::LogFormat;
 use crate::error::EngineError;
 use args::{Cli, Command};
 
@@ -35,9 +39,16 @@ enum Ending {
 /// Parses the command line and runs it. Exit status: 0, 1 (the query failed), 2 (bad usage), 130 (interrupted).
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr();
+    let is_server = matches!(cli.command, Command::Serve(_) | Command::Scheduler(_) | Command::Executor(_));
+    if !is_server {
+        log::to_stderr(log::Level::Command, LogFormat::Text);
+    }
     let result = match cli.command {
         Command::Sql(args) => sql::run(*args),
+        Command::Serve(args) => server::serve(*args),
+        Command::Scheduler(args) => server::scheduler(*args),
+        Command::Executor(args) => server::executor(*args),
+        Command::User(command) => user::run(&command),
         Command::Model(command) => model::run(&command),
         Command::Cache(command) => cache::run(command),
     };
@@ -54,22 +65,6 @@ pub fn main() -> ExitCode {
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
-}
-
-/// Warnings read like the error line; `RUST_LOG` asks for more.
-fn log_to_stderr() {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
-        .format(|stderr, record| {
-            let level = match record.level() {
-                log::Level::Error => "error",
-                log::Level::Warn => "warning",
-                log::Level::Info => "info",
-                log::Level::Debug => "debug",
-                log::Level::Trace => "trace",
-            };
-            writeln!(stderr, "{level}: {}", record.args())
-        })
-        .init();
 }
 
 /// Runs a command's async part on a runtime of its own. Threads that still compute when it ends do not hold up the exit.

@@ -87,7 +87,7 @@ impl Runner {
     }
 }
 
-fn gives_rows(statement: &Statement) -> bool {
+pub(super) fn gives_rows(statement: &Statement) -> bool {
     match statement {
         Statement::Statement(statement) => !matches!(
             statement.as_ref(),

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Read};
 use super::args::SqlArgs;
 use super::cache;
 use super::run::{Runner, interruptible};
-use super::{Ending, block_on};
+use super::{Ending, block_on, remote};
 use crate::error::EngineError;
 use crate::output::{BinaryForm, FileOutput, PrintFormat};
 use crate::session::Session;
@@ -24,6 +24,13 @@ pub(super) fn run(args: SqlArgs) -> Result<Ending, EngineError> {
     };
     let form = if is_terminal { BinaryForm::Short } else { BinaryForm::Base64 };
     let script = script(&args)?;
+    if let Some(server) = &args.remote.remote {
+        let script = script.ok_or_else(|| {
+            EngineError::Config("the prompt runs in this process only: with --remote, give -c or -f".into())
+        })?;
+        let printing = remote::Printing { format, form, is_quiet: args.quiet };
+        return remote::run(server.clone(), &args, script, output, printing);
+    }
     block_on(async move {
         let mut settings = args.session.settings();
         if let Some(path) = cache::default_path() {

@@ -43,10 +43,7 @@ impl ExecutorGrpc for Control {
         Ok(Response::new(StopExecutorResult {}))
     }
 
-    async fn cancel_tasks(
-        &self,
-        request: Request<CancelTasksParams>,
-    ) -> Result<Response<CancelTasksResult>, Status> {
+    async fn cancel_tasks(&self, request: Request<CancelTasksParams>) -> Result<Response<CancelTasksResult>, Status> {
         for task in request.into_inner().task_infos {
             let (job, stage, task) = (task.job_id.into(), task.stage_id as usize, task.task_id as usize);
             self.executor.cancel_task(job, stage, task).await.map_err(|e| Status::internal(e.to_string()))?;

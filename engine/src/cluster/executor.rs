@@ -106,8 +106,8 @@ pub(crate) async fn start(settings: &ExecutorSettings) -> Result<RunningExecutor
         ..ExecutorProcessConfig::default()
     });
 
-    let mut runtime = RuntimeEnvBuilder::from_runtime_env(session::runtime()?.as_ref())
-        .with_temp_file_path(work_dir.join("spilled"));
+    let mut runtime =
+        RuntimeEnvBuilder::from_runtime_env(session::runtime()?.as_ref()).with_temp_file_path(work_dir.join("spilled"));
     if let Some(bytes) = settings.memory {
         runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
     }

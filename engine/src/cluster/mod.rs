@@ -20,8 +20,8 @@ mod watch;
 use std::sync::Arc;
 
 use ballista_core::serde::{BallistaCodec, BallistaLogicalExtensionCodec, BallistaPhysicalExtensionCodec};
-use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use datafusion_proto::physical_plan::PhysicalExtensionCodec;
+use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use tamis_planner::codec::{FetchNodes, NodeCodec, PlanCodec, ScoreNodes};
 
 pub(crate) use catalog::Catalog;
@@ -29,7 +29,7 @@ pub(crate) use executor::{ExecutorSettings, RunningExecutor};
 pub(crate) use models::ModelsWanted;
 pub(crate) use scheduler::{RunningScheduler, Scheduler, SchedulerSettings};
 pub(crate) use status::ExecutorState;
-pub(crate) use tasks::{Counts, received};
+pub(crate) use tasks::received;
 pub(crate) use watch::{Lost, Watch};
 
 use crate::tables::codec::{RowReaders, ScanNodes};
@@ -43,10 +43,7 @@ pub(crate) fn codec() -> BallistaCodec<LogicalPlanNode, PhysicalPlanNode> {
 }
 
 fn physical_codec() -> Arc<dyn PhysicalExtensionCodec> {
-    let kinds: Vec<Arc<dyn NodeCodec>> = vec![
-        Arc::new(ScoreNodes::default()),
-        Arc::new(FetchNodes::new(Arc::new(RowReaders))),
-        Arc::new(ScanNodes),
-    ];
+    let kinds: Vec<Arc<dyn NodeCodec>> =
+        vec![Arc::new(ScoreNodes::default()), Arc::new(FetchNodes::new(Arc::new(RowReaders))), Arc::new(ScanNodes)];
     Arc::new(PlanCodec::new(kinds, Arc::new(BallistaPhysicalExtensionCodec::default())))
 }

@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn the_executor_knows_its_models_and_the_query_chooses() {
-        let own = [("tamis.unifilter.model", "/mine"), ("tamis.model.strict", "/strict"), ("tamis.scoring.prefetch", "1")];
+        let own =
+            [("tamis.unifilter.model", "/mine"), ("tamis.model.strict", "/strict"), ("tamis.scoring.prefetch", "1")];
         let options = applied(&own, &[("tamis.model.strict", "/elsewhere"), ("tamis.scoring.prefetch", "7")]);
         assert_eq!(options.unifilter_model(), "/mine");
         assert_eq!(options.models()["strict"], "/strict");

@@ -25,11 +25,7 @@ impl Default for ClusterPlanner {
 
 #[async_trait]
 impl QueryPlanner for ClusterPlanner {
-    async fn create_physical_plan(
-        &self,
-        plan: &LogicalPlan,
-        session: &dyn Session,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = self.planner.create_physical_plan(plan, session).await?;
         crate::tables::spread(plan, session).await
     }

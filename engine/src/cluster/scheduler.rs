@@ -11,6 +11,7 @@ use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
 use ballista_scheduler::scheduler_process::create_scheduler;
 use ballista_scheduler::scheduler_server::SchedulerServer;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,7 @@ use super::{MESSAGE_BYTES, physical_codec};
 use crate::access::{Access, for_callers, for_members};
 use crate::error::EngineError;
 use crate::flight::{FlightSettings, flight_routes};
-use crate::net::{self, Link, ServerTls};
+use crate::net::{self, Endpoint, Link, ServerTls};
 use crate::{rest, session};
 
 /// Ballista's scheduler.
@@ -45,6 +46,8 @@ pub(crate) struct SchedulerSettings {
     pub(crate) link: Link,
     /// What the scheduler shows, if connections are encrypted.
     pub(crate) tls: Option<ServerTls>,
+    /// Whether an executor of this process is its only one: it is asked without encryption, on this machine.
+    pub(crate) is_alone: bool,
     /// Who is let in.
     pub(crate) access: Arc<Access>,
     /// The options that every session begins with.
@@ -59,7 +62,10 @@ pub(crate) struct SchedulerSettings {
 pub(crate) struct RunningScheduler {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where an executor of the same process asks for tasks.
+    own: Endpoint,
     watch: Arc<Watch>,
+    work: Arc<tokio::sync::watch::Sender<u64>>,
     end: CancellationToken,
     serving: JoinHandle<Result<(), EngineError>>,
 }
@@ -78,7 +84,7 @@ pub(crate) async fn start(settings: SchedulerSettings) -> Result<RunningSchedule
     let failed = |e| EngineError::cluster("starting a scheduler at", &address.to_string(), e);
     let cluster = BallistaCluster::new_from_config(&ballista).await.map_err(failed)?;
     let scheduler: Scheduler = create_scheduler(cluster.clone(), ballista).await.map_err(failed)?;
-    let watch = Watch::start(scheduler.clone(), cluster, settings.link.clone(), work);
+    let watch = Watch::start(scheduler.clone(), cluster, settings.link.clone(), Arc::clone(&work));
     policy.use_states_of(&watch);
 
     let flight = FlightSettings {
@@ -87,12 +93,24 @@ pub(crate) async fn start(settings: SchedulerSettings) -> Result<RunningSchedule
         keep_results: settings.keep_results,
     };
     let flight = flight_routes(scheduler.clone(), Arc::clone(&watch), catalog, flight);
-    let router = routes(scheduler, &watch, &settings.access, flight);
     let end = CancellationToken::new();
+    let mut own = address;
+    if settings.is_alone && settings.tls.is_some() {
+        let listener = net::listen(SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), 0)).await?;
+        own = listener.local_addr().map_err(EngineError::Serve)?;
+        let (router, ended) = (member_routes(scheduler.clone(), &settings.access), end.clone());
+        tokio::spawn(async move {
+            if let Err(error) = net::serve(listener, router, None, ended.cancelled_owned()).await {
+                log::error!("answering the executor of this process: {error}");
+            }
+        });
+    }
+    let own = Endpoint { host: own.ip().to_string(), port: own.port(), is_tls: false };
+    let router = routes(scheduler, &watch, &settings.access, flight);
     let (ended, tls) = (end.clone(), settings.tls);
     let serving =
         tokio::spawn(async move { net::serve(listener, router, tls.as_ref(), ended.cancelled_owned()).await });
-    Ok(RunningScheduler { address, watch, end, serving })
+    Ok(RunningScheduler { address, own, watch, work, end, serving })
 }
 
 fn ballista_config(
@@ -129,18 +147,33 @@ fn ballista_config(
 }
 
 fn routes(scheduler: Scheduler, watch: &Arc<Watch>, access: &Arc<Access>, flight: Router) -> Router {
-    let server = SchedulerGrpcServer::new(scheduler.clone())
-        .max_decoding_message_size(MESSAGE_BYTES)
-        .max_encoding_message_size(MESSAGE_BYTES);
-    let members = for_members(tonic::service::Routes::new(server).into_axum_router(), access);
+    let members = member_routes(scheduler.clone(), access);
     let callers = for_callers(rest::routes(scheduler, Arc::clone(watch)), access);
     rest::health(Arc::clone(watch)).merge(members).merge(callers).merge(flight)
 }
 
+/// What executors ask.
+fn member_routes(scheduler: Scheduler, access: &Arc<Access>) -> Router {
+    let server = SchedulerGrpcServer::new(scheduler)
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES);
+    for_members(tonic::service::Routes::new(server).into_axum_router(), access)
+}
+
 impl RunningScheduler {
-    /// The watch over the executors.
-    pub(crate) fn watch(&self) -> &Arc<Watch> {
-        &self.watch
+    /// Where an executor of the same process asks for tasks.
+    pub(crate) fn for_own_executor(&self) -> &Endpoint {
+        &self.own
+    }
+
+    /// Wakes an executor of the same process when there is work.
+    pub(crate) fn wakes(&self, executor: Arc<Notify>) {
+        let mut work = self.work.subscribe();
+        tokio::spawn(async move {
+            while work.changed().await.is_ok() {
+                executor.notify_one();
+            }
+        });
     }
 
     /// Waits until the server ends of itself, which it does not unless it fails.

@@ -93,11 +93,7 @@ impl fmt::Display for Stage {
 
 #[async_trait]
 impl QueryStageExecutor for Stage {
-    async fn execute_query_stage(
-        &self,
-        task: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<Vec<ShuffleWritePartition>> {
+    async fn execute_query_stage(&self, task: usize, context: Arc<TaskContext>) -> Result<Vec<ShuffleWritePartition>> {
         let signal = Arc::new(StopSignal::default());
         let config = self.own.applied_to(context.session_config().clone())?.with_extension(Arc::clone(&signal));
         let context = Arc::new(TaskContext::new(

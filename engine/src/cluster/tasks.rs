@@ -8,58 +8,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{Count, Metric, MetricValue, MetricsSet};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tamis_planner::{IntegerCount, ScoreExec, StopSignal};
+use tamis_planner::{IntegerCount, StopSignal};
 
-/// How far the scoring of a query is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Counts {
-    /// Rows that score nodes have given on, scored or not.
-    pub(crate) rows: u64,
-    /// Rows that a model has scored.
-    pub(crate) rows_scored: u64,
-    /// Rows whose score was remembered.
-    pub(crate) cache_hits: u64,
-    /// Rows that could not be scored.
-    pub(crate) rows_failed: u64,
-    /// How long devices computed, in nanoseconds.
-    pub(crate) busy_nanos: u64,
-    /// How long they waited for samples while rows were on their way, in nanoseconds.
-    pub(crate) idle_nanos: u64,
-}
-
-impl Counts {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.rows += other.rows;
-        self.rows_scored += other.rows_scored;
-        self.cache_hits += other.cache_hits;
-        self.rows_failed += other.rows_failed;
-        self.busy_nanos += other.busy_nanos;
-        self.idle_nanos += other.idle_nanos;
-    }
-
-    /// What the score nodes of a plan have counted.
-    fn of_plan(plan: &Arc<dyn ExecutionPlan>) -> Self {
-        let mut counts = match plan.is::<ScoreExec>() {
-            true => plan.metrics().as_ref().map(Self::of_node).unwrap_or_default(),
-            false => Self::default(),
-        };
-        plan.children().into_iter().for_each(|child| counts.add(&Self::of_plan(child)));
-        counts
-    }
-
-    fn of_node(metrics: &MetricsSet) -> Self {
-        let value = |name: &str| metrics.sum_by_name(name).map_or(0, |value| value.as_usize() as u64);
-        Self {
-            rows: metrics.output_rows().unwrap_or(0) as u64,
-            rows_scored: value("rows_scored"),
-            cache_hits: value("cache_hits"),
-            rows_failed: value("rows_failed"),
-            busy_nanos: value("forward_time"),
-            idle_nanos: value("device_idle_time"),
-        }
-    }
-}
+use crate::counts::Counts;
 
 /// The tasks of an executor: those that run, and the sums of those that have ended.
 #[derive(Debug, Default)]
@@ -124,7 +75,7 @@ impl Tasks {
         let mut report = TasksReport { running: BTreeMap::new(), jobs: ended.jobs.clone(), all: ended.all };
         for task in running.values() {
             *report.running.entry(task.job.clone()).or_default() += 1;
-            let counts = Counts::of_plan(&task.plan);
+            let counts = Counts::of(task.plan.as_ref());
             report.jobs.entry(task.job.clone()).or_default().add(&counts);
             report.all.add(&counts);
         }
@@ -146,7 +97,7 @@ impl Drop for RunningTask {
         let mut running = self.tasks.running.lock();
         let Some(Running { job, plan, stop }) = running.remove(&self.id) else { return };
         stop.stop();
-        let counts = Counts::of_plan(&plan);
+        let counts = Counts::of(plan.as_ref());
         let mut ended = self.tasks.ended.lock();
         ended.all.add(&counts);
         ended.jobs.entry(job).or_default().add(&counts);

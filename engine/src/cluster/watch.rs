@@ -20,7 +20,7 @@ use tower::{Service, ServiceExt};
 use super::models::ModelsWanted;
 use super::scheduler::Scheduler;
 use super::status::{CANCEL_PATH, ExecutorState, STATUS_PATH, WAKE_PATH};
-use super::tasks::Counts;
+use crate::counts::Counts;
 use crate::error::EngineError;
 use crate::net::Link;
 
@@ -341,7 +341,7 @@ impl<'a> Executor<'a> {
             let mut states = self.watch.states.write();
             let before = states.get(&self.metadata.id);
             let rows_per_second = before.map_or(0.0, |before| {
-                let rows = state.tasks.all.rows.saturating_sub(before.state.tasks.all.rows) as f64;
+                let rows = state.tasks.all.left_model.saturating_sub(before.state.tasks.all.left_model) as f64;
                 let speed = rows / now.duration_since(before.asked).as_secs_f64().max(1e-3);
                 // Answers come once a second, scores in batches.
                 0.7 * before.rows_per_second + 0.3 * speed

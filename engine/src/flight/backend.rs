@@ -10,10 +10,7 @@ use ballista_core::extension::SessionConfigExt;
 use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, job_status};
 use ballista_flight_sql::{QueryBackend, QueryResult};
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::prelude::SessionContext;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
@@ -22,6 +19,7 @@ use super::explain;
 use super::request::RequestInfo;
 use super::sessions::Sessions;
 use crate::cluster::{Catalog, Lost, ModelsWanted, Scheduler, Watch};
+use crate::counts::rows_to_scan;
 
 /// How often a query is begun again when executors that it has used are lost.
 const AGAIN: usize = 3;
@@ -39,12 +37,7 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    pub(super) fn new(
-        scheduler: Scheduler,
-        watch: Arc<Watch>,
-        catalog: Arc<Catalog>,
-        sessions: Arc<Sessions>,
-    ) -> Self {
+    pub(super) fn new(scheduler: Scheduler, watch: Arc<Watch>, catalog: Arc<Catalog>, sessions: Arc<Sessions>) -> Self {
         Self { scheduler, watch, catalog, sessions }
     }
 
@@ -68,7 +61,7 @@ impl Backend {
             log::info!("job {job} begins: {name}");
             let cancelled = CancelOnDrop { scheduler: self.scheduler.clone(), job: Some(job.clone()) };
             if let (Some(query), Some(request)) = (&query, &request) {
-                let rows = rows_scored(&planned);
+                let rows = rows_to_scan(planned.as_ref());
                 self.sessions.update_query(query, |state| {
                     state.session.clone_from(&request.session);
                     state.rows = rows;
@@ -198,23 +191,6 @@ fn is_of_a_loss(error: &str) -> bool {
     ["fetch", "connect", "transport", "cancelled", "executor", "lost", "broken pipe", "h2 protocol", "without a word"]
         .iter()
         .any(|sign| error.contains(sign))
-}
-
-/// How many rows go into score nodes at most, if the scans below tell.
-fn rows_scored(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
-    let mut rows = None;
-    let visited = plan.apply(|node| {
-        if node.is::<tamis_planner::ScoreExec>() {
-            let input = Arc::clone(node.children().first().copied().unwrap_or(node));
-            let known = input.statistics_with_args(&StatisticsArgs::default()).ok();
-            let known = known.and_then(|statistics| statistics.num_rows.get_value().copied());
-            rows = known.map(|known| known as u64);
-            return Ok(TreeNodeRecursion::Stop);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    debug_assert!(visited.is_ok());
-    rows
 }
 
 /// Cancels a job whose client is gone.

@@ -149,7 +149,12 @@ fn message(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     // arrow-flight writes some statuses out.
     let text = error.to_string();
     let (_, rest) = text.split_once("message: \"")?;
-    Some(rest.rsplit_once("\", details:").map_or(rest, |(message, _)| message).replace("\\\"", "\"").replace("\\n", "\n"))
+    Some(
+        rest.rsplit_once("\", details:")
+            .map_or(rest, |(message, _)| message)
+            .replace("\\\"", "\"")
+            .replace("\\n", "\n"),
+    )
 }
 
 /// The message without what the layers that it came through have put in front of it.

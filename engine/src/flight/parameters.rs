@@ -54,10 +54,8 @@ pub(super) fn schema(plan: &LogicalPlan) -> Schema {
     // $2 before $10.
     let ordered: BTreeMap<(usize, String), Option<DataType>> =
         types.into_iter().map(|(name, of)| ((name.len(), name), of)).collect();
-    let fields: Vec<Field> = ordered
-        .into_iter()
-        .map(|((_, name), of)| Field::new(name, of.unwrap_or(DataType::Utf8), true))
-        .collect();
+    let fields: Vec<Field> =
+        ordered.into_iter().map(|((_, name), of)| Field::new(name, of.unwrap_or(DataType::Utf8), true)).collect();
     Schema::new(fields)
 }
 
@@ -67,7 +65,8 @@ pub(super) fn bind(sql: &str, values: &RecordBatch) -> Result<String, EngineErro
         let rows = values.num_rows();
         return Err(EngineError::Config(format!("binding parameters: {rows} rows came; a query takes one")));
     }
-    let literals = (0..values.num_columns()).map(|column| literal(&ScalarValue::try_from_array(values.column(column), 0)?));
+    let literals =
+        (0..values.num_columns()).map(|column| literal(&ScalarValue::try_from_array(values.column(column), 0)?));
     let literals = literals.collect::<datafusion::error::Result<Vec<_>>>()?;
     let mut parsed = statements::parse(sql)?;
     let mut bound = Bound { literals, missing: None };
@@ -119,7 +118,9 @@ impl VisitorMut for Bound {
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::arrow::array::{ArrayRef, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray};
+    use datafusion::arrow::array::{
+        ArrayRef, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray,
+    };
 
     use super::*;
 

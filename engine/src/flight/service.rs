@@ -17,8 +17,8 @@ use arrow_flight::sql::{
     ProstMessageExt, SqlInfo, TicketStatementQuery,
 };
 use arrow_flight::{
-    Action, ActionType, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, IpcMessage,
-    SchemaAsIpc, Ticket,
+    Action, ActionType, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, IpcMessage, SchemaAsIpc,
+    Ticket,
 };
 use axum::extract::ConnectInfo;
 use ballista_flight_sql::BallistaFlightSqlService;
@@ -203,10 +203,7 @@ impl TamisFlight {
         QueryProgress {
             is_running: true,
             rows: known.rows,
-            rows_done: counts.rows,
-            rows_scored: counts.rows_scored,
-            cache_hits: counts.cache_hits,
-            rows_failed: counts.rows_failed,
+            counts,
             executors: watch.executors().len(),
             again: known.again,
         }
@@ -522,4 +519,3 @@ impl FlightSqlService for TamisFlight {
         self.inner.register_sql_info(id, result).await;
     }
 }
-

@@ -7,6 +7,8 @@ use datafusion::prelude::SessionContext;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::counts::Counts;
+
 /// The sessions and queries of a server.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
@@ -37,14 +39,8 @@ pub(crate) struct QueryProgress {
     pub(crate) is_running: bool,
     /// The rows that its scans have, if that is known.
     pub(crate) rows: Option<u64>,
-    /// Rows that have gone through a model's node.
-    pub(crate) rows_done: u64,
-    /// Of these, rows that a model has scored.
-    pub(crate) rows_scored: u64,
-    /// Of these, rows whose score was remembered.
-    pub(crate) cache_hits: u64,
-    /// Of these, rows that could not be scored.
-    pub(crate) rows_failed: u64,
+    /// What its nodes have counted.
+    pub(crate) counts: Counts,
     /// How many executors work.
     pub(crate) executors: usize,
     /// Why the query was begun again, if it was.

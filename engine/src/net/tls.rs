@@ -129,8 +129,7 @@ fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
 
 fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |reason: String| TlsError::File { what, path: path.into(), reason };
-    let read: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(path).map_err(|e| failed(e.to_string()))?.collect();
+    let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|e| failed(e.to_string()))?.collect();
     match read.map_err(|e| failed(e.to_string()))? {
         found if found.is_empty() => Err(failed("it holds none".into())),
         found => Ok(found),

@@ -72,21 +72,13 @@ struct RangeMessage {
 
 impl From<Sizes> for SizesMessage {
     fn from(sizes: Sizes) -> Self {
-        Self {
-            block: sizes.block,
-            cut_larger_than: sizes.cut_larger_than as u64,
-            cut_into: sizes.cut_into as u64,
-        }
+        Self { block: sizes.block, cut_larger_than: sizes.cut_larger_than as u64, cut_into: sizes.cut_into as u64 }
     }
 }
 
 impl From<SizesMessage> for Sizes {
     fn from(sizes: SizesMessage) -> Self {
-        Self {
-            block: sizes.block,
-            cut_larger_than: sizes.cut_larger_than as usize,
-            cut_into: sizes.cut_into as usize,
-        }
+        Self { block: sizes.block, cut_larger_than: sizes.cut_larger_than as usize, cut_into: sizes.cut_into as usize }
     }
 }
 

@@ -51,7 +51,7 @@ impl TableLocation {
 
 /// Whether a table's name is meant as a file: `FROM captions` is a table that was not found, `FROM 'captions.parquet'`
 /// is a file that does not exist.
-pub(super) fn looks_like_a_file(name: &str) -> bool {
+pub(crate) fn looks_like_a_file(name: &str) -> bool {
     name.contains(['/', '.', '*', '?', '~']) || std::path::Path::new(name).exists()
 }
 

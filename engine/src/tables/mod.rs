@@ -28,6 +28,7 @@ use tamis_planner::RowTable;
 use bounded::{BoundedTable, Bounds, can_stream_all};
 use format::FileKind;
 use location::TableLocation;
+pub(crate) use location::looks_like_a_file;
 pub(crate) use spread::spread;
 
 /// Makes a table of a name that is a path, a glob or a URL.

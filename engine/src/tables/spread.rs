@@ -28,10 +28,7 @@ const LEAST_ROWS: u64 = 16;
 const FILES_A_PARTITION: usize = 4;
 
 /// The plan with its scans below score nodes in as many partitions as the session asks for.
-pub(crate) async fn spread(
-    plan: Arc<dyn ExecutionPlan>,
-    session: &dyn Session,
-) -> Result<Arc<dyn ExecutionPlan>> {
+pub(crate) async fn spread(plan: Arc<dyn ExecutionPlan>, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
     let mut scans = vec![];
     plan.apply(|node| {
         if node.is::<ScoreExec>() {
@@ -69,10 +66,7 @@ fn scan_below(node: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
     }
 }
 
-async fn spread_scan(
-    scan: &Arc<dyn ExecutionPlan>,
-    session: &dyn Session,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+async fn spread_scan(scan: &Arc<dyn ExecutionPlan>, session: &dyn Session) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(config) = scan_of(scan) else { return Ok(None) };
     let Some((inner, streaming)) = parts(config.file_source().as_ref()) else { return Ok(None) };
     let files: Vec<PartitionedFile> = config.file_groups.iter().flat_map(FileGroup::iter).cloned().collect();

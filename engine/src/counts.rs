@@ -1,7 +1,5 @@
 //! What the nodes of a plan have counted: how far a query is.
 
-use std::sync::Arc;
-
 use datafusion::common::stats::Precision;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricValue;
@@ -129,6 +127,8 @@ pub(crate) fn rows_to_scan(plan: &dyn ExecutionPlan) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use datafusion::physical_plan::collect;
 
     use super::*;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use argon2::password_hash::rand_core::{OsRng, RngCore};
 use serde::Deserialize;
 
 use super::AccessError;
@@ -27,8 +26,8 @@ impl Secret {
     }
 
     /// One that nobody knows.
-    pub(crate) fn random() -> Self {
-        Self(random_token())
+    pub(crate) fn random() -> Result<Self, AccessError> {
+        Ok(Self(random_token()?))
     }
 
     /// The user agent that shows the secret.
@@ -63,8 +62,12 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// 32 random bytes in hexadecimal digits.
-pub(crate) fn random_token() -> String {
-    let mut bytes = [0; 32];
-    OsRng.fill_bytes(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+pub(crate) fn random_token() -> Result<String, AccessError> {
+    Ok(random_bytes::<32>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N], AccessError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| AccessError::Random(e.to_string()))?;
+    Ok(bytes)
 }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use argon2::Argon2;
-use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+
+use super::secret::random_bytes;
 
 /// What stands before a token's hash.
 const TOKEN_HASH: &str = "blake3:";
@@ -32,6 +33,9 @@ pub enum AccessError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// The system gives no random numbers.
+    #[error("asking the system for random numbers: {0}")]
+    Random(String),
     /// A password could not be hashed.
     #[error("hashing the password: {0}")]
     Hash(String),
@@ -118,9 +122,10 @@ impl Users {
 
 /// The hash of a password: argon2id with a salt of its own.
 pub(crate) fn hash_password(password: &str) -> Result<String, AccessError> {
-    let salt = SaltString::generate(&mut OsRng);
+    let failed = |e: String| AccessError::Hash(e);
+    let salt = SaltString::encode_b64(&random_bytes::<16>()?).map_err(|e| failed(e.to_string()))?;
     let hash = Argon2::default().hash_password(password.as_bytes(), &salt);
-    Ok(hash.map_err(|e| AccessError::Hash(e.to_string()))?.to_string())
+    Ok(hash.map_err(|e| failed(e.to_string()))?.to_string())
 }
 
 /// The hash of a token. A token is random and long, so that a fast hash will do.

@@ -80,7 +80,7 @@ async fn run_all(
     }
     for (key, value) in &settings.options {
         let set = format!("SET {key} = '{}'", value.replace('\'', "''"));
-        let result = session.run(&set, &RemoteSession::query_id()).await?;
+        let result = session.run(&set, &RemoteSession::query_id()?).await?;
         result.rows.try_collect::<Vec<_>>().await?;
     }
     for statement in &mut parsed {
@@ -111,7 +111,7 @@ async fn run_one(
     output: Option<&FileOutput>,
     printing: Printing,
 ) -> Result<(), EngineError> {
-    let id = RemoteSession::query_id();
+    let id = RemoteSession::query_id()?;
     let progress = Progress::follow(session, &id, printing.is_quiet);
     let result = session.run(sql, &id).await?;
     match output.filter(|_| gives_rows(statement)) {

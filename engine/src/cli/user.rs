@@ -24,7 +24,7 @@ pub(super) fn run(command: &UserCommand) -> Result<Ending, EngineError> {
             format!("password = \"{}\"", hash_password(password)?)
         }
         UserCommand::Token => {
-            let token = random_token();
+            let token = random_token()?;
             format!("# the token, for the client: {token}\ntokens = [\"{}\"]", hash_token(&token))
         }
     };

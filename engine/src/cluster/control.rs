@@ -1,4 +1,4 @@
-//! What the scheduler may ask of an executor: to cancel tasks, to forget results, to end. Tasks are not among it.
+//! What the scheduler may ask of an executor: to cancel tasks and to end. Tasks are not among it.
 
 use std::sync::Arc;
 
@@ -8,7 +8,6 @@ use ballista_core::serde::protobuf::{
     LaunchTaskResult, RemoveJobDataParams, RemoveJobDataResult, StopExecutorParams, StopExecutorResult,
 };
 use ballista_executor::executor::Executor;
-use ballista_executor::executor_process::remove_job_data;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -51,14 +50,7 @@ impl ExecutorGrpc for Control {
         Ok(Response::new(CancelTasksResult { cancelled: true }))
     }
 
-    async fn remove_job_data(
-        &self,
-        request: Request<RemoveJobDataParams>,
-    ) -> Result<Response<RemoveJobDataResult>, Status> {
-        let request = request.into_inner();
-        remove_job_data(&self.executor.work_dir, &request.job_id.into(), &request.remove_stage_ids)
-            .await
-            .map_err(|e| Status::internal(e.to_string()))?;
-        Ok(Response::new(RemoveJobDataResult {}))
+    async fn remove_job_data(&self, _: Request<RemoveJobDataParams>) -> Result<Response<RemoveJobDataResult>, Status> {
+        Err(Status::unimplemented("this executor is told what to remove when it asks for tasks"))
     }
 }

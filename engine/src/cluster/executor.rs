@@ -226,13 +226,14 @@ fn work_dir(settings: &ExecutorSettings) -> Result<(PathBuf, Option<tempfile::Te
 }
 
 async fn connect(scheduler: &Endpoint, link: &Link) -> Result<SchedulerGrpcClient<Channel>, EngineError> {
-    let failed = |e| EngineError::cluster("connecting to the scheduler", &scheduler.to_string(), e);
+    let failed =
+        |e: tonic::transport::Error| EngineError::cluster("connecting to the scheduler", &scheduler.to_string(), e);
     let endpoint = link.endpoint(&scheduler.host, scheduler.port)?;
     let began = tokio::time::Instant::now();
     let channel = loop {
         match endpoint.connect().await {
             Ok(channel) => break channel,
-            Err(error) if began.elapsed() > LOOKS_FOR_SCHEDULER => return Err(failed(error.into())),
+            Err(error) if began.elapsed() > LOOKS_FOR_SCHEDULER => return Err(failed(error)),
             Err(_) => tokio::time::sleep(BETWEEN_LOOKS).await,
         }
     };

@@ -25,10 +25,9 @@ use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use tamis_planner::codec::{FetchNodes, NodeCodec, PlanCodec, ScoreNodes};
 
 pub(crate) use catalog::Catalog;
-pub(crate) use executor::{ExecutorSettings, RunningExecutor};
+pub(crate) use executor::ExecutorSettings;
 pub(crate) use models::ModelsWanted;
-pub(crate) use scheduler::{RunningScheduler, Scheduler, SchedulerSettings};
-pub(crate) use status::ExecutorState;
+pub(crate) use scheduler::{Scheduler, SchedulerSettings};
 pub(crate) use tasks::received;
 pub(crate) use watch::{Lost, Watch};
 

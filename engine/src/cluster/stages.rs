@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ballista_core::JobId;
 use ballista_core::serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport};
-use ballista_executor::client_pool::DefaultBallistaClientPool;
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -21,9 +20,6 @@ use super::stoppable::stoppable;
 use super::tasks::{Tasks, sendable};
 use super::transient::transient;
 
-/// How long a connection to another executor is kept while nothing is read over it.
-const IDLE_CONNECTION: Duration = Duration::from_secs(30);
-
 /// How long a task waits before it says that it failed, where Ballista would have it run again at once.
 const BEFORE_NEXT_ATTEMPT: Duration = Duration::from_secs(2);
 
@@ -36,8 +32,7 @@ pub(super) struct StageEngine {
 
 impl StageEngine {
     pub(super) fn new(own: Arc<OwnOptions>, tasks: Arc<Tasks>) -> Self {
-        let clients = DefaultBallistaClientPool::with_eviction_thread(IDLE_CONNECTION);
-        Self { inner: DefaultExecutionEngine::with_client_pool(Arc::new(clients)), own, tasks }
+        Self { inner: DefaultExecutionEngine::new(), own, tasks }
     }
 }
 

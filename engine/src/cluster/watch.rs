@@ -353,7 +353,7 @@ impl<'a> Executor<'a> {
         let active = self.watch.scheduler.state.task_manager.get_running_job_cache();
         // Between two answers a job may end of itself: only what is left over twice is ended.
         let left_over: HashSet<String> =
-            running.keys().filter(|job| !active.contains_key(&job.as_str().into())).cloned().collect();
+            running.keys().filter(|job| !active.contains_key(job.as_str())).cloned().collect();
         let twice: Vec<String> = left_over.intersection(&self.orphans).cloned().collect();
         for job in twice {
             log::info!("executor {}: ends what runs for job {job}, which has ended", self.metadata.id);

@@ -6,7 +6,6 @@ use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::{Action, FlightInfo};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
-use datafusion::arrow::error::ArrowError;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -56,8 +55,8 @@ pub(crate) struct RemoteResult {
 impl RemoteSession {
     /// Connects and logs in.
     pub(crate) async fn open(server: Endpoint, link: &Link, credentials: Credentials) -> Result<Self, EngineError> {
-        let failed = |e| EngineError::cluster("connecting to", &server.to_string(), e);
-        let channel = link.endpoint(&server.host, server.port)?.connect().await.map_err(|e| failed(e.into()))?;
+        let failed = |e: tonic::transport::Error| EngineError::cluster("connecting to", &server.to_string(), e);
+        let channel = link.endpoint(&server.host, server.port)?.connect().await.map_err(|e| failed(e))?;
         let mut session = Self { server, channel, token: None };
         match credentials {
             Credentials::None => {}
@@ -83,8 +82,8 @@ impl RemoteSession {
     }
 
     /// A new query's id: its progress is asked for by it.
-    pub(crate) fn query_id() -> String {
-        random_token()
+    pub(crate) fn query_id() -> Result<String, EngineError> {
+        Ok(random_token()?)
     }
 
     /// Runs a statement. Dropping the future cancels it.
@@ -102,9 +101,7 @@ impl RemoteSession {
                 async move {
                     let batches = session.client().do_get(ticket).await.map_err(|e| remote(session.said(e)))?;
                     let read = session.clone();
-                    Ok::<_, DataFusionError>(
-                        batches.map_err(move |e| remote(read.said(ArrowError::ExternalError(Box::new(e))))),
-                    )
+                    Ok::<_, DataFusionError>(batches.map_err(move |e| remote(read.said(e))))
                 }
             })
             .try_flatten();
@@ -124,7 +121,7 @@ impl RemoteSession {
     }
 
     /// What the server said, or why it said nothing.
-    fn said(&self, error: ArrowError) -> EngineError {
+    fn said(&self, error: impl std::error::Error + 'static) -> EngineError {
         let text = error.to_string();
         match message(&error) {
             Some(message) => EngineError::Remote { message: readable(&message) },

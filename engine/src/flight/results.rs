@@ -69,18 +69,24 @@ impl Results {
     }
 
     /// Tickets for these handles of one result.
-    pub(super) fn seal(&self, session: &str, job: Option<String>, handles: Vec<bytes::Bytes>) -> Vec<String> {
+    pub(super) fn seal(
+        &self,
+        session: &str,
+        job: Option<String>,
+        handles: Vec<bytes::Bytes>,
+    ) -> Result<Vec<String>, Status> {
         let mut state = self.state.lock();
         let group = state.next;
         state.next += 1;
-        let tickets: Vec<String> = handles.iter().map(|_| random_token()).collect();
+        let tickets: Result<Vec<String>, _> = handles.iter().map(|_| random_token()).collect();
+        let tickets = tickets.map_err(|e| Status::internal(e.to_string()))?;
         for (ticket, handle) in tickets.iter().zip(handles) {
             state.tickets.insert(ticket.clone(), Ticket { session: session.into(), group, handle });
         }
         let unread = tickets.iter().cloned().collect();
         let new = Group { job, tickets: tickets.clone(), unread, readers: 0, touched: Instant::now() };
         state.groups.insert(group, new);
-        tickets
+        Ok(tickets)
     }
 
     /// What a ticket of this session stands for. The result stays while the reader is kept.

@@ -49,6 +49,10 @@ type Answer<T> = Result<T, Status>;
 /// A session of the frontend that nothing was asked in for so long is forgotten, here and there.
 const IDLE_SESSION: Duration = Duration::from_secs(25 * 60);
 
+/// `CancelResult` of the protocol, whose enumeration arrow-flight keeps to itself.
+const CANCELLED: i32 = 1;
+const NOT_CANCELLABLE: i32 = 3;
+
 /// Ballista's Flight SQL frontend behind ours.
 pub(super) struct TamisFlight {
     inner: Inner,
@@ -174,7 +178,7 @@ impl TamisFlight {
                 any.unpack().map_err(|e| Status::internal(format!("a ticket is not understood: {e}")))?;
             handles.push(ticket.ok_or_else(|| Status::internal("a ticket is of no statement"))?.statement_handle);
         }
-        let tickets = self.results.seal(&request.session, request.job(), handles);
+        let tickets = self.results.seal(&request.session, request.job(), handles)?;
         for (endpoint, ticket) in info.endpoint.iter_mut().zip(tickets) {
             let ticket = TicketStatementQuery { statement_handle: ticket.into() };
             endpoint.ticket = Some(Ticket { ticket: ticket.as_any().encode_to_vec().into() });
@@ -480,7 +484,6 @@ impl FlightSqlService for TamisFlight {
         query: ActionCancelQueryRequest,
         request: Request<Action>,
     ) -> Answer<ActionCancelQueryResult> {
-        use arrow_flight::sql::action_cancel_query_result::CancelResult;
         let (info, _) = self.enter(request).await?;
         let flight = FlightInfo::decode(query.info).map_err(|e| Status::invalid_argument(format!("the query: {e}")))?;
         let ours = flight.endpoint.iter().filter_map(|endpoint| {
@@ -490,8 +493,7 @@ impl FlightSqlService for TamisFlight {
         });
         let mut is_cancelled = false;
         ours.for_each(|ticket| is_cancelled |= self.results.forget(&info.session, &ticket));
-        let result = if is_cancelled { CancelResult::Cancelled } else { CancelResult::NotCancellable };
-        Ok(ActionCancelQueryResult { result: result.into() })
+        Ok(ActionCancelQueryResult { result: if is_cancelled { CANCELLED } else { NOT_CANCELLABLE } })
     }
 
     async fn do_action_fallback(

@@ -58,7 +58,7 @@ impl Server {
         let knows_users = !config.users.is_empty();
         if role == Role::Both && config.cluster.secret.is_none() && (knows_users || tls.is_some()) {
             // The executor is in this process: nobody else need know the secret.
-            config.cluster.secret = Some(Secret::random());
+            config.cluster.secret = Some(Secret::random()?);
         }
         let by_certificate = role != Role::Both && authority.is_some();
         let session = Duration::from_secs(config.session.unwrap_or(SESSION));

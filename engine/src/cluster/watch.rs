@@ -400,10 +400,10 @@ impl From<tonic::transport::Error> for Trouble {
         let mut text = String::new();
         while let Some(error) = cause {
             text = error.to_string();
-            if let Some(error) = error.downcast_ref::<std::io::Error>() {
-                if error.kind() == std::io::ErrorKind::ConnectionRefused {
-                    return Self::Refused("its process is gone: nobody listens at its port".into());
-                }
+            if let Some(error) = error.downcast_ref::<std::io::Error>()
+                && error.kind() == std::io::ErrorKind::ConnectionRefused
+            {
+                return Self::Refused("its process is gone: nobody listens at its port".into());
             }
             cause = error.source();
         }

@@ -56,7 +56,7 @@ impl RemoteSession {
     /// Connects and logs in.
     pub(crate) async fn open(server: Endpoint, link: &Link, credentials: Credentials) -> Result<Self, EngineError> {
         let failed = |e: tonic::transport::Error| EngineError::cluster("connecting to", &server.to_string(), e);
-        let channel = link.endpoint(&server.host, server.port)?.connect().await.map_err(|e| failed(e))?;
+        let channel = link.endpoint(&server.host, server.port)?.connect().await.map_err(failed)?;
         let mut session = Self { server, channel, token: None };
         match credentials {
             Credentials::None => {}

@@ -35,13 +35,13 @@ impl VisitorMut for Numbers {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Value(value) = expr {
-            if let Value::Placeholder(name) = &mut value.value {
-                self.found = true;
-                if name == "?" {
-                    *name = format!("${}", self.next);
-                    self.next += 1;
-                }
+        if let Expr::Value(value) = expr
+            && let Value::Placeholder(name) = &mut value.value
+        {
+            self.found = true;
+            if name == "?" {
+                *name = format!("${}", self.next);
+                self.next += 1;
             }
         }
         ControlFlow::Continue(())

@@ -131,7 +131,7 @@ pub(crate) async fn start(settings: &ExecutorSettings) -> Result<RunningExecutor
         .max_encoding_message_size(MESSAGE_BYTES);
     let control = Control { executor: Arc::clone(&executor), given_up: given_up.clone() };
     let services = tonic::service::Routes::new(results).add_service(ExecutorGrpcServer::new(control));
-    let inside = services.into_axum_router().merge(routes(report, tasks, Arc::clone(&wake)));
+    let inside = services.into_axum_router().reset_fallback().merge(routes(report, tasks, Arc::clone(&wake)));
     let router = for_members(inside, &settings.access).merge(super::status::health());
     let (tls, ended) = (settings.tls.clone(), end.clone());
     let serving = tokio::spawn(async move {

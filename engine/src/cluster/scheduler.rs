@@ -157,7 +157,7 @@ fn member_routes(scheduler: Scheduler, access: &Arc<Access>) -> Router {
     let server = SchedulerGrpcServer::new(scheduler)
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
-    for_members(tonic::service::Routes::new(server).into_axum_router(), access)
+    for_members(tonic::service::Routes::new(server).into_axum_router().reset_fallback(), access)
 }
 
 impl RunningScheduler {

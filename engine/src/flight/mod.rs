@@ -63,7 +63,7 @@ pub(crate) fn flight_routes(
     let server = FlightServiceServer::new(service)
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
-    tonic::service::Routes::new(server).into_axum_router()
+    tonic::service::Routes::new(server).into_axum_router().reset_fallback()
 }
 
 /// Lets in whoever comes to Ballista's frontend: they have been looked at in front of it.

@@ -27,6 +27,9 @@ use crate::statements::{self, CORPUS};
 use crate::stores::EnvironmentStores;
 use crate::tables::FileTables;
 
+/// Into so many partitions a cluster's queries are cut, where nothing else says into how many: Ballista's own default.
+const PARTITIONS: usize = 16;
+
 /// For so long the list of a folder's files is taken for right.
 const LISTED_FOR: Duration = Duration::from_secs(1);
 
@@ -88,7 +91,7 @@ pub(crate) fn cluster_config(options: &[(String, String)], link: &Link) -> Resul
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES)
         .with_ballista_override_create_grpc_client_endpoint(link.customizer());
     // A task is what is tried again when it fails, and what an executor takes when it is free: one partition of a scan.
-    let config = config.set_usize(BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK, 1);
+    let config = config.set_usize(BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK, 1).with_target_partitions(PARTITIONS);
     with_options(config, options)
 }
 

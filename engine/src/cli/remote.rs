@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName, ObjectNamePart, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Ident, ObjectNamePart, TableAlias, TableFactor, VisitMut, VisitorMut};
 use futures::TryStreamExt;
 
 use super::args::SqlArgs;
@@ -159,16 +159,31 @@ struct Files<'a> {
 impl VisitorMut for Files<'_> {
     type Break = ();
 
-    fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
-        let [ObjectNamePart::Identifier(name)] = relation.0.as_mut_slice() else { return ControlFlow::Continue(()) };
-        let file = match self.corpus {
-            Some(corpus) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case(CORPUS) => corpus,
-            _ if name.quote_style.is_some() && looks_like_a_file(&name.value) => &name.value,
-            _ => return ControlFlow::Continue(()),
-        };
-        *name = Ident::with_quote('\'', from_here(file));
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        let TableFactor::Table { name, alias, .. } = factor else { return ControlFlow::Continue(()) };
+        let [ObjectNamePart::Identifier(name)] = name.0.as_mut_slice() else { return ControlFlow::Continue(()) };
+        match self.corpus {
+            Some(corpus) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case(CORPUS) => {
+                // Its columns are still the corpus' ones, in the query and in the names of the result.
+                alias.get_or_insert_with(|| named(name.clone()));
+                *name = Ident::with_quote('\'', from_here(corpus));
+            }
+            _ if name.quote_style.is_some()
+                && looks_like_a_file(&name.value)
+                && from_here(&name.value) != name.value =>
+            {
+                alias.get_or_insert_with(|| named(Ident::with_quote('"', name.value.clone())));
+                *name = Ident::with_quote('\'', from_here(&name.value));
+            }
+            _ => {}
+        }
         ControlFlow::Continue(())
     }
+}
+
+/// `AS name`.
+fn named(name: Ident) -> TableAlias {
+    TableAlias { explicit: true, name, columns: vec![], at: None }
 }
 
 /// A path from the root, if it is one of this machine and is there.
@@ -195,9 +210,15 @@ mod tests {
             statement.to_string()
         };
         let here = std::env::current_dir().unwrap().display().to_string();
-        assert_eq!(named("SELECT uid WHERE width > 3"), "SELECT uid FROM 's3://corpora/*.parquet' WHERE width > 3");
-        assert_eq!(named("SELECT 1 FROM 'a/b.parquet'"), format!("SELECT 1 FROM '{here}/a/b.parquet'"));
+        assert_eq!(
+            named("SELECT uid WHERE width > 3"),
+            "SELECT uid FROM 's3://corpora/*.parquet' AS corpus WHERE width > 3"
+        );
+        assert_eq!(
+            named("SELECT 1 FROM 'a/b.parquet'"),
+            format!("SELECT 1 FROM '{here}/a/b.parquet' AS \"a/b.parquet\"")
+        );
         assert_eq!(named("SELECT 1 FROM '/a/b.parquet' AS x, t"), "SELECT 1 FROM '/a/b.parquet' AS x, t");
-        assert_eq!(named("EXPLAIN SELECT uid"), "EXPLAIN SELECT uid FROM 's3://corpora/*.parquet'");
+        assert_eq!(named("EXPLAIN SELECT uid"), "EXPLAIN SELECT uid FROM 's3://corpora/*.parquet' AS corpus");
     }
 }

@@ -12,7 +12,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use parking_lot::RwLock;
 
-use super::planner::ClusterPlanner;
+use super::planner::{ClusterPlanner, Slots};
 use crate::error::EngineError;
 use crate::session;
 use crate::tables::FileTables;
@@ -23,6 +23,7 @@ pub(crate) struct Catalog {
     tables: BTreeMap<String, String>,
     config: SessionConfig,
     runtime: Arc<RuntimeEnv>,
+    slots: Slots,
 }
 
 impl Catalog {
@@ -31,7 +32,12 @@ impl Catalog {
         config: SessionConfig,
         runtime: Arc<RuntimeEnv>,
     ) -> Self {
-        Self { tables: tables.into_iter().collect(), config, runtime }
+        Self { tables: tables.into_iter().collect(), config, runtime, slots: Slots::default() }
+    }
+
+    /// How many slots the cluster has, to be noted by who knows.
+    pub(super) fn slots(&self) -> &Slots {
+        &self.slots
     }
 
     /// The configuration of a new session.
@@ -46,8 +52,12 @@ impl Catalog {
 
     /// A session of this id.
     pub(crate) fn session(&self, id: &str, config: SessionConfig) -> Result<SessionContext, EngineError> {
-        let context =
-            session::cluster_session(id, config, Arc::clone(&self.runtime), Arc::new(ClusterPlanner::default()))?;
+        let context = session::cluster_session(
+            id,
+            config,
+            Arc::clone(&self.runtime),
+            Arc::new(ClusterPlanner::new(self.slots.clone())),
+        )?;
         let state = context.state_weak_ref();
         let options = context.copied_config().options().catalog.clone();
         let named = NamedTables { named: self.tables.clone(), others: MemorySchemaProvider::new(), session: state };

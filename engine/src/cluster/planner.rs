@@ -1,6 +1,7 @@
 //! Planning for a cluster: as for one process, and spread over its executors.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
@@ -15,18 +16,39 @@ use tamis_planner::ScoreQueryPlanner;
 #[derive(Debug)]
 pub(super) struct ClusterPlanner {
     planner: ScoreQueryPlanner,
+    slots: Slots,
 }
 
-impl Default for ClusterPlanner {
-    fn default() -> Self {
-        Self { planner: ScoreQueryPlanner::unchecked() }
+impl ClusterPlanner {
+    /// A planner for a cluster of so many slots.
+    pub(super) fn new(slots: Slots) -> Self {
+        Self { planner: ScoreQueryPlanner::unchecked(), slots }
     }
 }
+
+/// How many tasks the executors of a cluster run at once, as far as is known: none at first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Slots(Arc<AtomicUsize>);
+
+impl Slots {
+    /// Notes how many there are.
+    pub(super) fn set(&self, slots: usize) {
+        self.0.store(slots, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// So many tasks of a scoring stage there are for each slot: when one ends sooner, its executor takes another.
+const TASKS_A_SLOT: usize = 4;
 
 #[async_trait]
 impl QueryPlanner for ClusterPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = self.planner.create_physical_plan(plan, session).await?;
-        crate::tables::spread(plan, session).await
+        let wanted = session.config().target_partitions().max(self.slots.get().saturating_mul(TASKS_A_SLOT));
+        crate::tables::spread(plan, session, wanted).await
     }
 }

@@ -84,7 +84,8 @@ pub(crate) async fn start(settings: SchedulerSettings) -> Result<RunningSchedule
     let failed = |e| EngineError::cluster("starting a scheduler at", &address.to_string(), e);
     let cluster = BallistaCluster::new_from_config(&ballista).await.map_err(failed)?;
     let scheduler: Scheduler = create_scheduler(cluster.clone(), ballista).await.map_err(failed)?;
-    let watch = Watch::start(scheduler.clone(), cluster, settings.link.clone(), Arc::clone(&work));
+    let watch =
+        Watch::start(scheduler.clone(), cluster, settings.link.clone(), Arc::clone(&work), catalog.slots().clone());
     policy.use_states_of(&watch);
 
     let flight = FlightSettings {

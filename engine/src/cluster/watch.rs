@@ -18,6 +18,7 @@ use tonic::transport::Channel;
 use tower::{Service, ServiceExt};
 
 use super::models::ModelsWanted;
+use super::planner::Slots;
 use super::scheduler::Scheduler;
 use super::status::{CANCEL_PATH, ExecutorState, STATUS_PATH, WAKE_PATH};
 use crate::counts::Counts;
@@ -56,6 +57,7 @@ pub(crate) struct Watch {
     states: RwLock<HashMap<String, Seen>>,
     lost: broadcast::Sender<Lost>,
     work: Arc<watch::Sender<u64>>,
+    slots: Slots,
     is_closed: AtomicBool,
     queries: AtomicUsize,
     query_ended: Notify,
@@ -85,6 +87,7 @@ impl Watch {
         cluster: BallistaCluster,
         link: Link,
         work: Arc<watch::Sender<u64>>,
+        slots: Slots,
     ) -> Arc<Self> {
         let watch = Arc::new(Self {
             scheduler,
@@ -93,6 +96,7 @@ impl Watch {
             states: RwLock::default(),
             lost: broadcast::Sender::new(256),
             work,
+            slots,
             is_closed: AtomicBool::new(false),
             queries: AtomicUsize::new(0),
             query_ended: Notify::new(),
@@ -219,7 +223,9 @@ impl Drop for RunningQuery {
 async fn look_up(watch: Arc<Watch>) {
     let mut watched: HashMap<String, tokio::task::JoinHandle<()>> = HashMap::new();
     loop {
-        for executor in watch.cluster.cluster_state().registered_executor_metadata().await {
+        let registered = watch.cluster.cluster_state().registered_executor_metadata().await;
+        watch.slots.set(registered.iter().map(|executor| executor.specification.vcores as usize).sum());
+        for executor in registered {
             let is_watched = watched.get(&executor.id).is_some_and(|task| !task.is_finished());
             if !is_watched {
                 let id = executor.id.clone();

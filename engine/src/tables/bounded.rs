@@ -111,7 +111,7 @@ pub(super) async fn bounded(
     let inner = GuardedParquet::new(Arc::clone(config.file_source()));
     let source: Arc<dyn FileSource> = if row_number.is_some() || is_large && weight.can_stream {
         let metadata_cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let streaming = Streaming { metadata_cache, batch_size, sizes: bounds.stream, row_number };
+        let streaming = Streaming { metadata_cache, batch_size, sizes: bounds.stream, row_number, is_cut: false };
         Arc::new(StreamedParquet::new(inner, streaming))
     } else {
         if is_large {

@@ -35,6 +35,8 @@ struct ScanMessage {
     streaming: Option<StreamingMessage>,
     #[prost(message, repeated, tag = "3")]
     ranges: Vec<RangeMessage>,
+    #[prost(bool, tag = "4")]
+    is_cut: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -113,6 +115,7 @@ impl NodeCodec for ScanNodes {
                 sizes: Some(streaming.sizes.into()),
             }),
             ranges: ranges(config),
+            is_cut: streaming.is_some_and(|streaming| streaming.is_cut),
         };
         Ok(Some(message.encode_to_vec()))
     }
@@ -133,7 +136,10 @@ impl NodeCodec for ScanNodes {
                 let metadata_cache = wire.context().runtime_env().cache_manager.get_file_metadata_cache();
                 let sizes = streaming.sizes.map(Sizes::from).unwrap_or_default();
                 let (batch_size, row_number) = (streaming.batch_size as usize, streaming.row_number);
-                Arc::new(StreamedParquet::new(guarded, Streaming { metadata_cache, batch_size, sizes, row_number }))
+                Arc::new(StreamedParquet::new(
+                    guarded,
+                    Streaming { metadata_cache, batch_size, sizes, row_number, is_cut: message.is_cut },
+                ))
             }
             None => Arc::new(guarded),
         };

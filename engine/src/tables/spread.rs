@@ -12,9 +12,9 @@ use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use tamis_planner::ScoreExec;
 
 use super::bounded::can_stream_all;
@@ -41,7 +41,7 @@ pub(crate) async fn spread(plan: Arc<dyn ExecutionPlan>, session: &dyn Session) 
         if replaced.iter().any(|(old, _)| Arc::ptr_eq(old, &scan)) {
             continue;
         }
-        if let Some(spread) = spread_scan(&scan, session).await? {
+        if let Some(spread) = spread_scan(&scan, session, wanted).await? {
             replaced.push((scan, spread));
         }
     }
@@ -68,9 +68,8 @@ fn scan_below(node: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
 
 async fn spread_scan(scan: &Arc<dyn ExecutionPlan>, session: &dyn Session) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(config) = scan_of(scan) else { return Ok(None) };
-    let Some((inner, streaming)) = parts(config.file_source().as_ref()) else { return Ok(None) };
+    let Some((inner, _)) = parts(config.file_source().as_ref()) else { return Ok(None) };
     let files: Vec<PartitionedFile> = config.file_groups.iter().flat_map(FileGroup::iter).cloned().collect();
-    let most = session.config().target_partitions();
     let is_split = files.iter().any(|file| file.range.is_some() || file.extensions.get::<RowRange>().is_some());
     if config.limit.is_some() || is_split || files.is_empty() || files.len() >= most.saturating_mul(FILES_A_PARTITION) {
         return Ok(None);
@@ -95,20 +94,17 @@ async fn spread_scan(scan: &Arc<dyn ExecutionPlan>, session: &dyn Session) -> Re
         return Ok(None);
     }
     let groups = cut(&files, &rows, partitions as u64);
-    let source: Arc<dyn FileSource> = match streaming {
-        Some(_) => Arc::clone(config.file_source()),
+    let source: Arc<dyn FileSource> = match config.file_source().downcast_ref::<StreamedParquet>() {
+        Some(streamed) => Arc::new(streamed.cut()),
         None => {
             let batch_size = config.batch_size.unwrap_or(session.config().batch_size());
-            let streaming = Streaming { metadata_cache: cache, batch_size, sizes: Sizes::default(), row_number: None };
+            let sizes = Sizes::default();
+            let streaming = Streaming { metadata_cache: cache, batch_size, sizes, row_number: None, is_cut: true };
             Arc::new(StreamedParquet::new(GuardedParquet::new(Arc::clone(inner)), streaming))
         }
     };
-    let partitioning = Partitioning::UnknownPartitioning(groups.len());
-    let config: FileScanConfig = FileScanConfigBuilder::from(config.clone())
-        .with_source(source)
-        .with_file_groups(groups)
-        .with_output_partitioning(Some(partitioning))
-        .build();
+    let config: FileScanConfig =
+        FileScanConfigBuilder::from(config.clone()).with_source(source).with_file_groups(groups).build();
     Ok(Some(DataSourceExec::from_data_source(config)))
 }
 

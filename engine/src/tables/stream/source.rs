@@ -37,6 +37,8 @@ pub(in crate::tables) struct Streaming {
     pub(in crate::tables) sizes: Sizes,
     /// The name of the column of row numbers, the last of the file schema, if there is one.
     pub(in crate::tables) row_number: Option<String>,
+    /// Whether the scan's partitions were cut by rows, and stay as they are.
+    pub(in crate::tables) is_cut: bool,
 }
 
 impl StreamedParquet {
@@ -53,6 +55,11 @@ impl StreamedParquet {
     /// How files are read.
     pub(in crate::tables) fn streaming(&self) -> &Streaming {
         &self.streaming
+    }
+
+    /// The same, with partitions that stay as they are.
+    pub(in crate::tables) fn cut(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), streaming: Streaming { is_cut: true, ..self.streaming.clone() } }
     }
 
     fn with_inner(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
@@ -77,7 +84,7 @@ impl FileSource for StreamedParquet {
             }
         };
         let adapters = config.expr_adapter_factory.clone();
-        let Streaming { metadata_cache, batch_size, sizes, row_number } = self.streaming.clone();
+        let Streaming { metadata_cache, batch_size, sizes, row_number, is_cut: _ } = self.streaming.clone();
         Ok(Arc::new(StreamOpener {
             store,
             metadata_cache,
@@ -130,7 +137,7 @@ impl FileSource for StreamedParquet {
     }
 
     fn supports_repartitioning(&self) -> bool {
-        self.inner.supports_repartitioning()
+        !self.streaming.is_cut && self.inner.supports_repartitioning()
     }
 
     fn try_pushdown_filters(

@@ -27,8 +27,12 @@ const LEAST_ROWS: u64 = 16;
 /// Where there are so many files for each partition, files are spread and none is split.
 const FILES_A_PARTITION: usize = 4;
 
-/// The plan with its scans below score nodes in as many partitions as the session asks for.
-pub(crate) async fn spread(plan: Arc<dyn ExecutionPlan>, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+/// The plan with its scans below score nodes in about as many partitions as are wanted.
+pub(crate) async fn spread(
+    plan: Arc<dyn ExecutionPlan>,
+    session: &dyn Session,
+    wanted: usize,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let mut scans = vec![];
     plan.apply(|node| {
         if node.is::<ScoreExec>() {
@@ -66,7 +70,11 @@ fn scan_below(node: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
     }
 }
 
-async fn spread_scan(scan: &Arc<dyn ExecutionPlan>, session: &dyn Session) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+async fn spread_scan(
+    scan: &Arc<dyn ExecutionPlan>,
+    session: &dyn Session,
+    most: usize,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(config) = scan_of(scan) else { return Ok(None) };
     let Some((inner, _)) = parts(config.file_source().as_ref()) else { return Ok(None) };
     let files: Vec<PartitionedFile> = config.file_groups.iter().flat_map(FileGroup::iter).cloned().collect();

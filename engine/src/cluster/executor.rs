@@ -125,7 +125,7 @@ pub(crate) async fn start(settings: &ExecutorSettings) -> Result<RunningExecutor
     ));
 
     let scheduler = connect(&settings.scheduler, &settings.link).await?;
-    let (end, given_up, wake) = (CancellationToken::new(), CancellationToken::new(), Arc::new(Notify::new()));
+    let (end, given_up, wake) = (CancellationToken::new(), CancellationToken::new(), Arc::clone(tasks.wake()));
     let results = FlightServiceServer::new(BallistaFlightService::new(work_dir))
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);

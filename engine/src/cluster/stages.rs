@@ -19,6 +19,7 @@ use super::own::OwnOptions;
 use super::stoppable::stoppable;
 use super::tasks::{Tasks, sendable};
 use super::transient::transient;
+use crate::error::EngineError;
 
 /// How long a task waits before it says that it failed, where Ballista would have it run again at once.
 const BEFORE_NEXT_ATTEMPT: Duration = Duration::from_secs(2);
@@ -107,6 +108,11 @@ impl QueryStageExecutor for Stage {
             Err(error) => {
                 log::warn!("job {}, stage {}, task {task}: {error}", self.job, self.stage);
                 let error = transient(error);
+                // Ballista sends an error as Rust shows it to programmers: what it says to people goes in front.
+                let error = match error {
+                    DataFusionError::IoError(_) => error,
+                    error => DataFusionError::Execution(EngineError::from(error).to_string()),
+                };
                 if matches!(error, DataFusionError::IoError(_)) {
                     tokio::time::sleep(BEFORE_NEXT_ATTEMPT).await;
                 }

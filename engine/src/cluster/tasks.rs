@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{Count, Metric, MetricValue, MetricsSet};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tamis_planner::{IntegerCount, StopSignal};
+use tokio::sync::Notify;
 
 use crate::counts::Counts;
 
@@ -18,7 +20,12 @@ pub(crate) struct Tasks {
     next: AtomicU64,
     running: Mutex<HashMap<u64, Running>>,
     ended: Mutex<Ended>,
+    /// What brings the executor to tell the scheduler of a task's end at once.
+    wake: Arc<Notify>,
 }
+
+/// A task's end is told so long after its plan has ended: Ballista notes it in between.
+const NOTED_WITHIN: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(40)];
 
 #[derive(Debug)]
 struct Running {
@@ -68,6 +75,11 @@ impl Tasks {
         running.values().filter(|task| task.job == job).for_each(|task| task.stop.stop());
     }
 
+    /// What brings the executor to ask for tasks, and to tell of those that have ended, at once.
+    pub(super) fn wake(&self) -> &Arc<Notify> {
+        &self.wake
+    }
+
     /// What there is to tell.
     pub(crate) fn report(&self) -> TasksReport {
         let running = self.running.lock();
@@ -104,6 +116,15 @@ impl Drop for RunningTask {
         // Job ids ascend: the first is the oldest.
         if ended.jobs.len() > JOBS_KEPT {
             ended.jobs.pop_first();
+        }
+        let wake = Arc::clone(&self.tasks.wake);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                for pause in NOTED_WITHIN {
+                    tokio::time::sleep(pause).await;
+                    wake.notify_one();
+                }
+            });
         }
     }
 }

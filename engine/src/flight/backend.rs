@@ -68,7 +68,14 @@ impl Backend {
                     state.jobs.push(job.to_string());
                 });
             }
-            match self.wait(&job, statuses, &mut lost).await? {
+            let outcome = match self.wait(&job, statuses, &mut lost).await {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    cancelled.keep();
+                    return Err(error);
+                }
+            };
+            match outcome {
                 Outcome::Done(partitions) => {
                     cancelled.keep();
                     if let Some(request) = &request {
@@ -129,7 +136,7 @@ impl Backend {
     /// A job has failed: of itself, or because an executor is lost of which the watch will tell.
     async fn failed(&self, job: &JobId, error: String, lost: &mut broadcast::Receiver<Lost>) -> Result<Outcome> {
         if !is_of_a_loss(&error) {
-            return Err(BallistaError::General(error));
+            return Err(BallistaError::General(readable(&error)));
         }
         let loss = async {
             loop {
@@ -142,7 +149,7 @@ impl Backend {
         };
         match tokio::time::timeout(LOSS_IS_NOTICED, loss).await {
             Ok(reason) => Ok(Outcome::Lost(reason)),
-            Err(_) => Err(BallistaError::General(error)),
+            Err(_) => Err(BallistaError::General(readable(&error))),
         }
     }
 
@@ -183,6 +190,30 @@ impl From<Done> for QueryResult {
     fn from(done: Done) -> Self {
         Self { job_id: done.job.to_string(), schema: done.schema, partitions: done.partitions }
     }
+}
+
+/// What a task said of its failure, out of what Ballista made of it.
+fn readable(error: &str) -> String {
+    const SIGNS: [&str; 2] = ["Execution(\"", "error: \""];
+    for sign in SIGNS {
+        let Some((_, said)) = error.split_once(sign) else { continue };
+        let mut text = String::new();
+        let mut rest = said.chars();
+        while let Some(next) = rest.next() {
+            match next {
+                '"' => break,
+                '\\' => match rest.next() {
+                    Some('n') => text.push('\n'),
+                    Some('t') => text.push('\t'),
+                    Some(escaped) => text.push(escaped),
+                    None => {}
+                },
+                next => text.push(next),
+            }
+        }
+        return text;
+    }
+    error.to_string()
 }
 
 /// Whether an error may come of an executor that is gone: of reading what it had, or of its own end.

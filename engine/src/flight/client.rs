@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_flight::error::FlightError;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::{Action, FlightInfo};
 use datafusion::arrow::array::RecordBatch;
@@ -10,6 +11,7 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt, stream};
+use tonic::Code;
 use tonic::transport::Channel;
 
 use super::sessions::QueryProgress;
@@ -91,7 +93,7 @@ impl RemoteSession {
         let mut client = self.client();
         client.set_header(QUERY_ID, id);
         let info: FlightInfo = client.execute(sql.to_string(), None).await.map_err(|e| self.said(e))?;
-        let schema: Schema = info.clone().try_decode_schema().map_err(|e| self.said(e))?;
+        let schema: Schema = info.clone().try_decode_schema().map_err(|e| self.said(FlightError::Arrow(e)))?;
         let schema = Arc::new(schema);
         let session = self.clone();
         let tickets = info.endpoint.into_iter().filter_map(|endpoint| endpoint.ticket);
@@ -121,37 +123,22 @@ impl RemoteSession {
     }
 
     /// What the server said, or why it said nothing.
-    fn said(&self, error: impl std::error::Error + 'static) -> EngineError {
-        let text = error.to_string();
-        match message(&error) {
-            Some(message) => EngineError::Remote { message: readable(&message) },
-            None => EngineError::cluster("asking", &self.server.to_string(), text),
+    fn said(&self, error: FlightError) -> EngineError {
+        let server = self.server.to_string();
+        match error {
+            // The server's own words; a code of the transport's has none.
+            FlightError::Tonic(status) if !status.message().is_empty() && status.code() != Code::Unavailable => {
+                EngineError::Remote { message: readable(status.message()) }
+            }
+            FlightError::Tonic(status) => EngineError::cluster("asking", &server, status.message().to_string()),
+            FlightError::Arrow(error) => EngineError::cluster("reading the answer of", &server, error),
+            error => EngineError::cluster("asking", &server, error),
         }
     }
 }
 
 fn remote(error: EngineError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
-}
-
-/// The message of the gRPC status inside an error.
-fn message(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(status) = error.downcast_ref::<tonic::Status>() {
-            return Some(status.message().to_string());
-        }
-        cause = error.source();
-    }
-    // arrow-flight writes some statuses out.
-    let text = error.to_string();
-    let (_, rest) = text.split_once("message: \"")?;
-    Some(
-        rest.rsplit_once("\", details:")
-            .map_or(rest, |(message, _)| message)
-            .replace("\\\"", "\"")
-            .replace("\\n", "\n"),
-    )
 }
 
 /// The message without what the layers that it came through have put in front of it.

@@ -29,7 +29,7 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use prost::Message;
 use tonic::metadata::MetadataMap;
-use tonic::{Extensions, Request, Response, Status, Streaming};
+use tonic::{Code, Extensions, Request, Response, Status, Streaming};
 
 use super::backend::Backend;
 use super::request::RequestInfo;
@@ -38,6 +38,7 @@ use super::sessions::{QueryProgress, Sessions};
 use super::{PROGRESS, QUERY_ID, parameters};
 use crate::access::{Access, Caller};
 use crate::cluster::Catalog;
+use crate::error::EngineError;
 use crate::net::Peer;
 use crate::statements::{self, CORPUS};
 
@@ -152,7 +153,7 @@ impl TamisFlight {
     /// The statement as the frontend is to plan it: with the FROM that it may leave out, its samples taken, its
     /// parameters numbered; and whether it has any.
     fn rewritten(&self, sql: &str) -> Answer<(String, bool)> {
-        let refused = |e: crate::error::EngineError| Status::invalid_argument(e.locate(sql).to_string());
+        let refused = |e: EngineError| Status::invalid_argument(e.locate(sql).to_string());
         let mut parsed = statements::parse(sql).map_err(refused)?;
         let before: Vec<_> = parsed.iter().cloned().collect();
         let mut has_parameters = false;
@@ -192,11 +193,27 @@ impl TamisFlight {
         request: Request<FlightDescriptor>,
         info: &Arc<RequestInfo>,
     ) -> Answer<Response<FlightInfo>> {
+        let sql = query.query.clone();
         let answer = info.answer(self.inner.get_flight_info_statement(query, request)).await;
         if let Some(query) = &info.query {
             self.sessions.end_query(query);
         }
-        Ok(Response::new(self.seal(info, answer?.into_inner())?))
+        match answer {
+            Ok(answer) => Ok(Response::new(self.seal(info, answer.into_inner())?)),
+            Err(status) => Err(self.explained(status, info, &sql).await),
+        }
+    }
+
+    /// A planning error in the words of the local command.
+    async fn explained(&self, status: Status, info: &RequestInfo, sql: &str) -> Status {
+        if status.code() != Code::InvalidArgument {
+            return status;
+        }
+        let Some(context) = self.sessions.context(&info.session) else { return status };
+        match context.state().create_logical_plan(sql).await {
+            Ok(_) => status,
+            Err(error) => Status::invalid_argument(EngineError::from(error).locate(sql).to_string()),
+        }
     }
 
     fn progress(&self, info: &RequestInfo, query: &str) -> QueryProgress {
@@ -447,7 +464,10 @@ impl FlightSqlService for TamisFlight {
         let (info, request) = self.enter(request).await?;
         let (sql, has_parameters) = self.rewritten(&query.query)?;
         let query = ActionCreatePreparedStatementRequest { query: sql.clone(), ..query };
-        let mut result = info.answer(self.inner.do_action_create_prepared_statement(query, request)).await?;
+        let mut result = match info.answer(self.inner.do_action_create_prepared_statement(query, request)).await {
+            Ok(result) => result,
+            Err(status) => return Err(self.explained(status, &info, &sql).await),
+        };
         if has_parameters {
             let context = self.sessions.context(&info.session);
             let context = context.ok_or_else(|| Status::internal("the session is not known"))?;

@@ -98,7 +98,12 @@ impl Config {
         let shown = path.display();
         let text = std::fs::read_to_string(path)
             .map_err(|e| EngineError::Config(format!("reading the configuration {shown}: {e}")))?;
-        toml::from_str(&text).map_err(|e| EngineError::Config(format!("the configuration {shown}: {e}")))
+        toml::from_str(&text).map_err(|error| {
+            // Not the error's own text, which has the line in it: a secret may stand there.
+            let line = error.span().map(|span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
+            let place = line.map(|line| format!(", line {line}")).unwrap_or_default();
+            EngineError::Config(format!("the configuration {shown}{place}: {}", error.message().trim()))
+        })
     }
 
     /// The configuration as a file, without what is secret.

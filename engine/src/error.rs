@@ -196,7 +196,10 @@ pub enum EngineError {
 impl EngineError {
     /// Whether the command line is at fault, not the query.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Option { .. } | Self::OutputFormat { .. } | Self::Config(_))
+        matches!(
+            self,
+            Self::Option { .. } | Self::OutputFormat { .. } | Self::Config(_) | Self::Access(_) | Self::Tls(_)
+        )
     }
 
     /// What went wrong with another process of the cluster.

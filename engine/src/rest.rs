@@ -40,6 +40,9 @@ pub(crate) fn health(watch: Arc<Watch>) -> Router {
 
 async fn hide_config(request: Request, next: Next) -> Response {
     let path = request.uri().path();
+    if path == "/ballista" {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     if path.starts_with("/api/job/") && path.trim_end_matches('/').ends_with("/config") {
         return (StatusCode::FORBIDDEN, "a query's configuration is not shown: it may hold secrets\n").into_response();
     }

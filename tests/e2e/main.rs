@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cache;
+mod cluster;
 mod command;
 mod fewer;
 mod late;

@@ -94,6 +94,18 @@ impl Tamis {
         (output.into(), started.elapsed())
     }
 
+    /// Runs the command until `is_time`, and then ends it as `kill -9` does.
+    pub(crate) fn kill_when(mut self, is_time: impl Fn() -> bool) -> (Output, Duration) {
+        let mut child = self.command.stdin(Stdio::null()).spawn().expect("the command starts");
+        while !is_time() {
+            assert!(child.try_wait().expect("a child").is_none(), "the command ended by itself");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let started = Instant::now();
+        child.kill().expect("the command is killed");
+        (child.wait_with_output().expect("the command ends").into(), started.elapsed())
+    }
+
     /// Runs the command, which must succeed, and reads the rows that it prints as JSON lines.
     pub(crate) fn rows(self) -> Vec<BTreeMap<String, Value>> {
         let output = self.run();

@@ -1,5 +1,7 @@
 """Servers for the tests."""
 
+import contextlib
+
 import pytest
 
 import tamis
@@ -15,9 +17,10 @@ def serve(tmp_path_factory):
         started.append(server)
         return server
 
-    yield start
-    for server in started:
-        server.end()
+    with contextlib.ExitStack() as ends:
+        yield start
+        for server in started:
+            ends.callback(server.end)
 
 
 @pytest.fixture(scope="session")

@@ -87,9 +87,15 @@ def test_metadata_and_prepared_statements_are_guarded_too(guarded):
                 asked()
 
 
-def test_a_session_ends(tmp_path):
+@pytest.fixture
+def brief(tmp_path):
+    """The same, with sessions of a second."""
     guarded = Guarded(tmp_path, args=["--session", "1"])
+    yield guarded
+    guarded.server.end()
 
+
+def test_a_session_ends(brief):
     def is_over():
         try:
             rows(connection, "SHOW tamis.cache.path")
@@ -98,17 +104,15 @@ def test_a_session_ends(tmp_path):
             return True
 
     began = time.monotonic()
-    connection = guarded.log_in("ada")
-    assert not is_over()
-    wait_until(is_over, "the session ends", 10)
-    assert time.monotonic() - began >= 1
-    connection.close()
-    with guarded.log_in("ada") as connection:
+    with brief.log_in("ada") as connection:
+        assert not is_over()
+        wait_until(is_over, "the session ends", 10)
+        assert time.monotonic() - began >= 1
+    with brief.log_in("ada") as connection:
         assert not is_over()
     # A token of the configuration is good for as long as it stands there.
-    with guarded.server.connect(token=guarded.tokens["ada"]) as connection:
+    with brief.server.connect(token=brief.tokens["ada"]) as connection:
         assert count(connection) == CORPUS_ROWS
-    guarded.server.end()
 
 
 def test_options_of_one_user_are_not_those_of_another(guarded):

@@ -161,6 +161,7 @@ mod tests {
         let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
         let ada = Ok(Caller::User("ada".into()));
         assert_eq!(asking(&access, &basic("ada:engine")), ada);
+        assert_eq!(asking(&access, basic("ada:engine").trim_end_matches('=')), ada);
         assert_eq!(asking(&access, "Bearer 0123456789abcdef0123456789abcdef"), ada);
         for wrong in [
             basic("ada:Engine"),

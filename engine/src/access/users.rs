@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::{Deserialize, Serialize};
 
 use super::secret::random_bytes;
@@ -14,6 +15,12 @@ use super::secret::random_bytes;
 const TOKEN_HASH: &str = "blake3:";
 /// A token that is shorter could be guessed.
 const LEAST_TOKEN: usize = 32;
+
+/// How the credentials of a Basic authorization are written. Some clients leave out what fills them up.
+const BASIC: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Why the configuration of users or of the cluster's secret was refused.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +110,7 @@ impl Users {
 
     /// The user whose name and password stand in the credentials of a Basic authorization.
     pub(super) fn by_password(&self, credentials: &str) -> Option<&str> {
-        let text = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
+        let text = String::from_utf8(BASIC.decode(credentials).ok()?).ok()?;
         let (name, password) = text.split_once(':')?;
         let known = self.passwords.get_key_value(name);
         let hash = known.map(|(_, hash)| hash).or(self.decoy.as_ref())?;

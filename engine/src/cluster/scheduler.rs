@@ -138,6 +138,8 @@ fn ballista_config(
     config.grpc_client_max_message_size = MESSAGE_BYTES as u32;
     // Results are removed when they have been fetched, or nobody comes for them: not by the clock.
     config.finished_job_data_clean_up_interval_seconds = 0;
+    // Ballista's redirects to a page elsewhere, with the scheduler's address.
+    config.web_tui_route = "/ballista".into();
     config.override_config_producer = Some(Arc::new(move || producer.config()));
     config.override_session_builder = Some(Arc::new(move |config| builder.state(config)));
     config.override_physical_codec = Some(physical_codec());

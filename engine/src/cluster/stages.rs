@@ -21,6 +21,8 @@ use super::tasks::{Tasks, sendable};
 use super::transient::transient;
 use crate::error::EngineError;
 
+/// The scores of a task may take so long to be written.
+const FLUSH: Duration = Duration::from_secs(10);
 /// How long a task waits before it says that it failed, where Ballista would have it run again at once.
 const BEFORE_NEXT_ATTEMPT: Duration = Duration::from_secs(2);
 
@@ -104,7 +106,11 @@ impl QueryStageExecutor for Stage {
         ));
         let _running = self.tasks.begin(&self.job, Arc::clone(&self.plan), signal);
         match self.inner.execute_query_stage(task, context).await {
-            Ok(written) => Ok(written),
+            Ok(written) => {
+                // The next query may run elsewhere, and looks for these scores where they are kept.
+                tokio::task::spawn_blocking(|| tamis_udfs::cache::flush(FLUSH));
+                Ok(written)
+            }
             Err(error) => {
                 log::warn!("job {}, stage {}, task {task}: {error}", self.job, self.stage);
                 let error = transient(error);

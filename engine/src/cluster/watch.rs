@@ -3,7 +3,7 @@
 //! Ballista notices within its timeout that an executor is gone, and puts right what it can. Here it is noticed within
 //! seconds, and queries hear of it; what executors do for queries that nobody waits for any more is ended.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -45,6 +45,8 @@ pub(crate) struct Lost {
     pub(crate) executor: String,
     /// The query that is concerned; `None`: all that have used the executor.
     pub(crate) job: Option<String>,
+    /// The queries for which tasks have run on the executor, as far as it has told.
+    pub(crate) jobs: BTreeSet<String>,
     /// What happened.
     pub(crate) reason: String,
 }
@@ -147,7 +149,7 @@ impl Watch {
             return Ok(());
         }
         let wanted: Vec<&str> = wanted.names.iter().map(String::as_str).collect();
-        let known: std::collections::BTreeSet<&str> =
+        let known: BTreeSet<&str> =
             states.values().flat_map(|seen| seen.state.models.iter().map(String::as_str)).collect();
         let known = match known.is_empty() {
             true => "they have the default model only".to_string(),
@@ -244,14 +246,15 @@ async fn watch_one(watch: Arc<Watch>, executor: ExecutorMetadata) {
         Ok(mut one) => one.run().await,
         Err(error) => error.to_string(),
     };
-    watch.states.write().remove(&executor.id);
+    let seen = watch.states.write().remove(&executor.id);
+    let jobs = seen.map(|seen| seen.state.tasks.jobs.into_keys().collect()).unwrap_or_default();
     log::warn!("executor {} at {}:{}: {reason}", executor.id, executor.host, executor.port);
     let removed = watch.scheduler.state.executor_manager.remove_executor(&executor.id, Some(reason.clone())).await;
     if let Err(error) = removed {
         log::debug!("executor {}: {error}", executor.id);
     }
     let reason = format!("the executor at {}:{} was lost: {reason}", executor.host, executor.port);
-    watch.tell_lost(Lost { executor: executor.id.clone(), job: None, reason });
+    watch.tell_lost(Lost { executor: executor.id.clone(), job: None, jobs, reason });
     // One that is only slow ends what it does when it can be reached, and comes back as a new one.
     watch.scheduler.state.executor_manager.stop_executor(&executor.id, "it did not answer".into()).await;
 }
@@ -383,7 +386,7 @@ impl<'a> Executor<'a> {
                         self.metadata.host, self.metadata.port
                     );
                     let executor = self.metadata.id.clone();
-                    self.watch.tell_lost(Lost { executor, job: Some(job.clone()), reason });
+                    self.watch.tell_lost(Lost { executor, job: Some(job.clone()), jobs: BTreeSet::new(), reason });
                 }
                 missing.insert(job, times);
             }

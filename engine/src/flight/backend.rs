@@ -68,7 +68,7 @@ impl Backend {
                     state.jobs.push(job.to_string());
                 });
             }
-            let outcome = match self.wait(&job, statuses, &mut lost).await {
+            let outcome = match self.wait(&job, statuses, &mut lost, &wanted).await {
                 Ok(outcome) => outcome,
                 Err(error) => {
                     cancelled.keep();
@@ -109,6 +109,7 @@ impl Backend {
         job: &JobId,
         mut statuses: mpsc::Receiver<JobStatus>,
         lost: &mut broadcast::Receiver<Lost>,
+        wanted: &ModelsWanted,
     ) -> Result<Outcome> {
         loop {
             tokio::select! {
@@ -117,13 +118,13 @@ impl Backend {
                         return Ok(Outcome::Done(done.partition_location));
                     }
                     Some(Some(job_status::Status::Failed(failed))) => {
-                        return self.failed(job, failed.error, lost).await;
+                        return self.failed(job, failed.error, lost, wanted).await;
                     }
                     Some(_) => {}
-                    None => return self.failed(job, "it ended without a word".into(), lost).await,
+                    None => return self.failed(job, "it ended without a word".into(), lost, wanted).await,
                 },
                 loss = lost.recv() => match loss {
-                    Ok(loss) if self.concerns(&loss, job).await => return Ok(Outcome::Lost(loss.reason)),
+                    Ok(loss) if self.concerns(&loss, job, wanted).await => return Ok(Outcome::Lost(loss.reason)),
                     Ok(_) => {}
                     // So many losses at once that some were not heard: take it that this job is concerned.
                     Err(RecvError::Lagged(_)) => return Ok(Outcome::Lost("several executors were lost".into())),
@@ -134,14 +135,20 @@ impl Backend {
     }
 
     /// A job has failed: of itself, or because an executor is lost of which the watch will tell.
-    async fn failed(&self, job: &JobId, error: String, lost: &mut broadcast::Receiver<Lost>) -> Result<Outcome> {
+    async fn failed(
+        &self,
+        job: &JobId,
+        error: String,
+        lost: &mut broadcast::Receiver<Lost>,
+        wanted: &ModelsWanted,
+    ) -> Result<Outcome> {
         if !is_of_a_loss(&error) {
             return Err(BallistaError::General(readable(&error)));
         }
         let loss = async {
             loop {
                 match lost.recv().await {
-                    Ok(loss) if !self.concerns(&loss, job).await => {}
+                    Ok(loss) if !self.concerns(&loss, job, wanted).await => {}
                     Ok(loss) => return loss.reason,
                     Err(_) => return "an executor was lost".into(),
                 }
@@ -153,10 +160,16 @@ impl Backend {
         }
     }
 
-    async fn concerns(&self, loss: &Lost, job: &JobId) -> bool {
+    async fn concerns(&self, loss: &Lost, job: &JobId, wanted: &ModelsWanted) -> bool {
         match &loss.job {
             Some(of) => of == job.as_str(),
-            None => self.watch.has_used(job.as_str(), &loss.executor).await,
+            // Ballista may have forgotten already where its tasks ran; the executor has told. And a job that has used none
+            // of the executors waits for ever if none that can run it is left.
+            None => {
+                loss.jobs.contains(job.as_str())
+                    || self.watch.can_run(wanted).is_err()
+                    || self.watch.has_used(job.as_str(), &loss.executor).await
+            }
         }
     }
 

@@ -21,12 +21,12 @@ pub(in crate::cli) struct CommonArgs {
     #[arg(long)]
     pub(super) print_config: bool,
 
-    /// A model's name and where it lies; `unifilter=...` replaces the default model
-    #[arg(long, value_name = "NAME=PATH|URL|HUB_ID", value_parser = assignment, env = "TAMIS_MODEL", value_delimiter = ',')]
+    /// A model's name and where it lies; `unifilter=...` replaces the default model [env: TAMIS_MODEL, separated by commas]
+    #[arg(long, value_name = "NAME=PATH|URL|HUB_ID", value_parser = assignment)]
     model: Vec<(String, String)>,
 
-    /// Any session option: what every session begins with
-    #[arg(long, value_name = "KEY=VALUE", value_parser = assignment, env = "TAMIS_SET", value_delimiter = ',')]
+    /// Any session option: what every session begins with [env: TAMIS_SET, separated by commas]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
 
     /// Where models run: auto, cpu or cuda:N
@@ -73,8 +73,9 @@ pub(in crate::cli) struct SchedulerArgs {
     #[arg(long, value_name = "ADDR:PORT", env = "TAMIS_BIND")]
     bind: Option<String>,
 
-    /// A table that every session knows, and where it lies; `corpus` is what a query without FROM reads
-    #[arg(long, value_name = "NAME=PATH|URL", value_parser = assignment, env = "TAMIS_TABLE", value_delimiter = ',')]
+    /// A table that every session knows, and where it lies; `corpus` is what a query without FROM reads [env:
+    /// TAMIS_TABLE, separated by commas]
+    #[arg(long, value_name = "NAME=PATH|URL", value_parser = assignment)]
     table: Vec<(String, String)>,
 
     /// Seconds after which results that nobody fetches are removed [default: 600]
@@ -143,6 +144,13 @@ pub(in crate::cli) struct ExecutorCommand {
     pub(super) common: CommonArgs,
 }
 
+/// The assignments of an environment variable. A value with a comma goes into a flag or the file.
+fn from_environment(name: &str) -> Result<Vec<(String, String)>, EngineError> {
+    let text = std::env::var(name).unwrap_or_default();
+    let parts = text.split(',').filter(|part| !part.trim().is_empty());
+    parts.map(|part| assignment(part).map_err(|e| EngineError::Config(format!("{name}: {part}: {e}")))).collect()
+}
+
 /// What is given now, or else what was there.
 fn over<T>(given: Option<T>, place: &mut Option<T>) {
     if given.is_some() {
@@ -163,8 +171,9 @@ impl CommonArgs {
     }
 
     fn apply(self, config: &mut Config) -> Result<(), EngineError> {
+        config.models.extend(from_environment("TAMIS_MODEL")?);
         config.models.extend(self.model);
-        for (key, value) in self.set {
+        for (key, value) in from_environment("TAMIS_SET")?.into_iter().chain(self.set) {
             // A model that an option names comes before the one of a name: the last one said counts.
             config.models.retain(|name, _| model_key(name) != key);
             config.options.insert(key, toml::Value::String(value));
@@ -187,11 +196,13 @@ impl CommonArgs {
 }
 
 impl SchedulerArgs {
-    fn apply(self, config: &mut Config) {
+    fn apply(self, config: &mut Config) -> Result<(), EngineError> {
         over(self.bind, &mut config.bind);
         over(self.keep_results, &mut config.keep_results);
         over(self.session, &mut config.session);
+        config.tables.extend(from_environment("TAMIS_TABLE")?);
         config.tables.extend(self.table);
+        Ok(())
     }
 }
 
@@ -207,7 +218,7 @@ impl ServeArgs {
     /// The configuration that comes of file, environment and flags.
     pub(super) fn config(self) -> Result<Config, EngineError> {
         let mut config = self.common.file()?;
-        self.scheduler.apply(&mut config);
+        self.scheduler.apply(&mut config)?;
         self.executor.apply(&mut config);
         self.common.apply(&mut config)?;
         Ok(config)
@@ -218,7 +229,7 @@ impl SchedulerCommand {
     /// The configuration that comes of file, environment and flags.
     pub(super) fn config(self) -> Result<Config, EngineError> {
         let mut config = self.common.file()?;
-        self.scheduler.apply(&mut config);
+        self.scheduler.apply(&mut config)?;
         self.common.apply(&mut config)?;
         Ok(config)
     }

@@ -14,6 +14,7 @@ mod net;
 pub mod output;
 mod rest;
 pub mod session;
+mod stand_in;
 pub mod statements;
 pub mod stores;
 pub mod tables;

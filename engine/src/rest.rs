@@ -8,15 +8,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use prometheus::{Encoder, GaugeVec, Opts, Registry, TextEncoder};
 use serde::Serialize;
 
-use crate::cluster::{Scheduler, Watch};
+use crate::cluster::{BallistaScheduler, MESSAGE_BYTES, Watch};
 use crate::counts::Counts;
 
 /// What those see that may use the server.
-pub(crate) fn routes(scheduler: Scheduler, watch: Arc<Watch>) -> Router {
+pub(crate) fn routes(scheduler: BallistaScheduler, watch: Arc<Watch>) -> Router {
     let ours = Router::new()
         .route("/api/job/{job}/progress", get(job_progress))
         .route("/api/progress", get(progress))
@@ -46,7 +46,23 @@ async fn hide_config(request: Request, next: Next) -> Response {
     if path.starts_with("/api/job/") && path.trim_end_matches('/').ends_with("/config") {
         return (StatusCode::FORBIDDEN, "a query's configuration is not shown: it may hold secrets\n").into_response();
     }
-    next.run(request).await
+    let is_one_job = path.strip_prefix("/api/job/").is_some_and(|job| !job.trim_end_matches('/').contains('/'));
+    let response = next.run(request).await;
+    if is_one_job { without_plan(response).await } else { response }
+}
+
+/// The answer about a job without the field that shows the whole execution graph, with the configuration in it.
+async fn without_plan(response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    let Ok(bytes) = axum::body::to_bytes(body, MESSAGE_BYTES).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let Ok(serde_json::Value::Object(mut job)) = serde_json::from_slice(&bytes) else {
+        return (head, bytes).into_response();
+    };
+    job.remove("stage_plan");
+    head.headers.remove(CONTENT_LENGTH);
+    (head, serde_json::Value::Object(job).to_string()).into_response()
 }
 
 /// The scoring of a job or of all, by executor.

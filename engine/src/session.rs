@@ -23,6 +23,7 @@ use crate::cluster::MESSAGE_BYTES;
 use crate::error::EngineError;
 use crate::known_scores::{self, TamisScores};
 use crate::net::Link;
+use crate::stand_in;
 use crate::statements::{self, CORPUS};
 use crate::stores::EnvironmentStores;
 use crate::tables::FileTables;
@@ -52,6 +53,7 @@ pub struct Session {
 impl Session {
     /// Builds a session that runs its queries in this process, and opens its corpus.
     pub async fn open(settings: &SessionSettings) -> Result<Self, EngineError> {
+        stand_in::register(&settings.options)?;
         let config = with_options(base_config(), &settings.options)?;
         let rules = tamis_planner::optimizer_rules(Optimizer::new().rules);
         let parts = Parts { config, runtime: runtime()?, rules, planner: tamis_planner::query_planner(), id: None };

@@ -30,7 +30,7 @@ pub(super) fn to_stderr(level: Level, format: LogFormat) {
         }
         (Level::Server, LogFormat::Text) => builder.format(|out, record| {
             let (time, level) = (out.timestamp_millis(), name(record.level()));
-            writeln!(out, "{time} {level}: {}", record.args())
+            writeln!(out, "{time} {level}: {}", on_one_line(&record.args().to_string()))
         }),
         (Level::Server, LogFormat::Json) => builder.format(|out, record| {
             let time = out.timestamp_millis().to_string();
@@ -38,6 +38,11 @@ pub(super) fn to_stderr(level: Level, format: LogFormat) {
         }),
     };
     builder.init();
+}
+
+/// Line ends as they are written in programs: what stands in a query makes no lines of its own.
+fn on_one_line(message: &str) -> String {
+    message.trim_end().replace('\r', "\\r").replace('\n', "\\n")
 }
 
 fn name(level: log::Level) -> &'static str {

@@ -31,7 +31,7 @@ use super::{MESSAGE_BYTES, codec};
 use crate::access::{Access, for_members};
 use crate::error::EngineError;
 use crate::net::{self, Endpoint, Link, ServerTls};
-use crate::session;
+use crate::{session, stand_in};
 
 /// For how long an executor that begins looks for its scheduler before it says that it finds none.
 const LOOKS_FOR_SCHEDULER: Duration = Duration::from_secs(2);
@@ -86,6 +86,7 @@ pub(crate) struct RunningExecutor {
 
 /// Starts an executor. It asks the scheduler for tasks: nobody can give it one.
 pub(crate) async fn start(settings: &ExecutorSettings) -> Result<RunningExecutor, EngineError> {
+    stand_in::register(&settings.options)?;
     let (work_dir, temporary) = work_dir(settings)?;
     let listener = net::listen(SocketAddr::new(settings.bind, settings.port)).await?;
     let address = listener.local_addr().map_err(EngineError::Serve)?;

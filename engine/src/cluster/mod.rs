@@ -27,7 +27,7 @@ use tamis_planner::codec::{FetchNodes, NodeCodec, PlanCodec, ScoreNodes};
 pub(crate) use catalog::Catalog;
 pub(crate) use executor::ExecutorSettings;
 pub(crate) use models::ModelsWanted;
-pub(crate) use scheduler::{Scheduler, SchedulerSettings};
+pub(crate) use scheduler::{BallistaScheduler, Scheduler, SchedulerSettings};
 pub(crate) use tasks::received;
 pub(crate) use watch::{Lost, Watch};
 

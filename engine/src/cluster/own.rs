@@ -2,9 +2,12 @@
 
 use datafusion::error::Result;
 use datafusion::prelude::SessionConfig;
+use tamis_udfs::options::TamisOptions;
 
 /// The default model's option, and its value where nobody has chosen one.
 const DEFAULT_MODEL: (&str, &str) = ("tamis.unifilter.model", "default");
+/// Where scores are remembered.
+const CACHE_PATH: &str = "tamis.cache.path";
 
 /// Options that the executor was started with. They come before a query's own, which knows nothing of this machine; but a
 /// query that asks for a model gets that one.
@@ -24,10 +27,17 @@ impl OwnOptions {
 
     /// A task's configuration with these.
     pub(super) fn applied_to(&self, mut config: SessionConfig) -> Result<SessionConfig> {
+        let asked = TamisOptions::from_config(config.options());
         let chosen = config.options().entries().into_iter().find(|entry| entry.key == DEFAULT_MODEL.0);
         let has_chosen = chosen.and_then(|entry| entry.value).is_some_and(|value| value != DEFAULT_MODEL.1);
         for (key, value) in &self.0 {
-            if key != DEFAULT_MODEL.0 || !has_chosen {
+            let is_asked_for = match key.as_str() {
+                key if key == DEFAULT_MODEL.0 => has_chosen,
+                // A folder of another machine is none of this one's; to remember nothing, or in a store, can be asked for.
+                CACHE_PATH => asked.cache_path() == "off" || asked.cache_path().contains("://"),
+                _ => false,
+            };
+            if !is_asked_for {
                 config.options_mut().set(key, value)?;
             }
         }
@@ -46,7 +56,6 @@ impl OwnOptions {
 #[cfg(test)]
 mod tests {
     use datafusion::prelude::SessionConfig;
-    use tamis_udfs::options::TamisOptions;
 
     use super::*;
 
@@ -67,6 +76,10 @@ mod tests {
         assert_eq!(options.unifilter_model(), "/mine");
         assert_eq!(options.models()["strict"], "/strict");
         assert_eq!(options.prefetch(), 7);
+        let cache = [("tamis.cache.path", "/mine")];
+        for (asked, expected) in [("/theirs", "/mine"), ("off", "off"), ("s3://all/scores", "s3://all/scores")] {
+            assert_eq!(applied(&cache, &[("tamis.cache.path", asked)]).cache_path(), expected);
+        }
         assert_eq!(applied(&own, &[("tamis.unifilter.model", "strict")]).unifilter_model(), "strict");
     }
 }

@@ -1,15 +1,21 @@
 //! The scheduler: plans queries, hands out their tasks, watches the executors.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
+use ballista_core::{JobId, JobStatusSubscriber};
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
 use ballista_scheduler::scheduler_process::create_scheduler;
 use ballista_scheduler::scheduler_server::SchedulerServer;
+use ballista_scheduler::state::task_manager::JobInfoCache;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -26,7 +32,70 @@ use crate::net::{self, Endpoint, Link, ServerTls};
 use crate::{rest, session};
 
 /// Ballista's scheduler.
-pub(crate) type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
+pub(crate) type BallistaScheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
+
+/// What is asked of Ballista's scheduler.
+///
+/// Its type names the messages of all plan nodes: a future that holds one takes the compiler seconds to look through.
+#[async_trait]
+pub(crate) trait Scheduling: Send + Sync {
+    /// Begins a job.
+    async fn submit(
+        &self,
+        name: &str,
+        context: Arc<SessionContext>,
+        plan: LogicalPlan,
+        statuses: JobStatusSubscriber,
+    ) -> ballista_core::error::Result<JobId>;
+
+    /// Ends a job.
+    async fn cancel(&self, job: JobId) -> ballista_core::error::Result<()>;
+
+    /// The jobs that run.
+    fn running(&self) -> Arc<HashMap<JobId, JobInfoCache>>;
+
+    /// Forgets an executor, and tells it so if it can be reached.
+    async fn give_up(&self, executor: &str, reason: &str);
+
+    /// Removes what executors hold of a job.
+    fn clean_up(&self, job: JobId);
+}
+
+/// Ballista's scheduler, for whoever asks something of it.
+pub(crate) type Scheduler = Arc<dyn Scheduling>;
+
+#[async_trait]
+impl Scheduling for BallistaScheduler {
+    async fn submit(
+        &self,
+        name: &str,
+        context: Arc<SessionContext>,
+        plan: LogicalPlan,
+        statuses: JobStatusSubscriber,
+    ) -> ballista_core::error::Result<JobId> {
+        self.submit_job(name, context, &plan, Some(statuses)).await
+    }
+
+    async fn cancel(&self, job: JobId) -> ballista_core::error::Result<()> {
+        self.cancel_job(job).await
+    }
+
+    fn running(&self) -> Arc<HashMap<JobId, JobInfoCache>> {
+        self.state.task_manager.get_running_job_cache()
+    }
+
+    async fn give_up(&self, executor: &str, reason: &str) {
+        let executors = &self.state.executor_manager;
+        if let Err(error) = executors.remove_executor(executor, Some(reason.to_string())).await {
+            log::debug!("executor {executor}: {error}");
+        }
+        executors.stop_executor(executor, reason.to_string()).await;
+    }
+
+    fn clean_up(&self, job: JobId) {
+        self.state.executor_manager.clean_up_job_data(job);
+    }
+}
 
 /// An executor of which nothing is heard for so long is given up by Ballista itself. The watch is faster.
 const EXECUTOR_TIMEOUT: Duration = Duration::from_secs(20);
@@ -83,7 +152,8 @@ pub(crate) async fn start(settings: SchedulerSettings) -> Result<RunningSchedule
     let ballista = Arc::new(ballista_config(&settings, address, &catalog, &work, &policy));
     let failed = |e| EngineError::cluster("starting a scheduler at", &address.to_string(), e);
     let cluster = BallistaCluster::new_from_config(&ballista).await.map_err(failed)?;
-    let scheduler: Scheduler = create_scheduler(cluster.clone(), ballista).await.map_err(failed)?;
+    let ballista: BallistaScheduler = create_scheduler(cluster.clone(), ballista).await.map_err(failed)?;
+    let scheduler: Scheduler = Arc::new(ballista.clone());
     let watch =
         Watch::start(scheduler.clone(), cluster, settings.link.clone(), Arc::clone(&work), catalog.slots().clone());
     policy.use_states_of(&watch);
@@ -93,13 +163,13 @@ pub(crate) async fn start(settings: SchedulerSettings) -> Result<RunningSchedule
         link: settings.link.clone(),
         keep_results: settings.keep_results,
     };
-    let flight = flight_routes(scheduler.clone(), Arc::clone(&watch), catalog, flight);
+    let flight = flight_routes(scheduler, Arc::clone(&watch), catalog, flight);
     let end = CancellationToken::new();
     let mut own = address;
     if settings.is_alone && settings.tls.is_some() {
         let listener = net::listen(SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), 0)).await?;
         own = listener.local_addr().map_err(EngineError::Serve)?;
-        let (router, ended) = (member_routes(scheduler.clone(), &settings.access), end.clone());
+        let (router, ended) = (member_routes(ballista.clone(), &settings.access), end.clone());
         tokio::spawn(async move {
             if let Err(error) = net::serve(listener, router, None, ended.cancelled_owned()).await {
                 log::error!("answering the executor of this process: {error}");
@@ -107,7 +177,7 @@ pub(crate) async fn start(settings: SchedulerSettings) -> Result<RunningSchedule
         });
     }
     let own = Endpoint { host: own.ip().to_string(), port: own.port(), is_tls: false };
-    let router = routes(scheduler, &watch, &settings.access, flight);
+    let router = routes(ballista, &watch, &settings.access, flight);
     let (ended, tls) = (end.clone(), settings.tls);
     let serving =
         tokio::spawn(async move { net::serve(listener, router, tls.as_ref(), ended.cancelled_owned()).await });
@@ -149,14 +219,14 @@ fn ballista_config(
     config
 }
 
-fn routes(scheduler: Scheduler, watch: &Arc<Watch>, access: &Arc<Access>, flight: Router) -> Router {
+fn routes(scheduler: BallistaScheduler, watch: &Arc<Watch>, access: &Arc<Access>, flight: Router) -> Router {
     let members = member_routes(scheduler.clone(), access);
     let callers = for_callers(rest::routes(scheduler, Arc::clone(watch)), access);
     rest::health(Arc::clone(watch)).merge(members).merge(callers).merge(flight)
 }
 
 /// What executors ask.
-fn member_routes(scheduler: Scheduler, access: &Arc<Access>) -> Router {
+fn member_routes(scheduler: BallistaScheduler, access: &Arc<Access>) -> Router {
     let server = SchedulerGrpcServer::new(scheduler)
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
@@ -189,6 +259,7 @@ impl RunningScheduler {
         self.watch.close();
         if tokio::time::timeout(within, self.watch.idle()).await.is_err() {
             log::warn!("queries are given up after {} s", within.as_secs());
+            self.watch.cancel_all().await;
         }
     }
 

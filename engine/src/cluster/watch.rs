@@ -167,6 +167,15 @@ impl Watch {
         self.is_closed.store(true, Ordering::Relaxed);
     }
 
+    /// Ends all queries.
+    pub(crate) async fn cancel_all(&self) {
+        for job in self.scheduler.running().keys() {
+            if let Err(error) = self.scheduler.cancel(job.clone()).await {
+                log::warn!("cancelling job {job}: {error}");
+            }
+        }
+    }
+
     /// Begins a query; `None` if no more are taken.
     pub(crate) fn begin_query(self: &Arc<Self>) -> Option<RunningQuery> {
         self.queries.fetch_add(1, Ordering::Relaxed);
@@ -188,7 +197,7 @@ impl Watch {
     /// The graph of a job, if Ballista still has it.
     pub(crate) async fn graph(&self, job: &str) -> Option<ExecutionGraphBox> {
         let id = job.into();
-        if let Some(running) = self.scheduler.state.task_manager.get_running_job_cache().get(&id) {
+        if let Some(running) = self.scheduler.running().get(&id) {
             return Some(running.execution_graph.read().await.cloned());
         }
         self.cluster.job_state().get_execution_graph(&id).await.ok().flatten()
@@ -249,14 +258,10 @@ async fn watch_one(watch: Arc<Watch>, executor: ExecutorMetadata) {
     let seen = watch.states.write().remove(&executor.id);
     let jobs = seen.map(|seen| seen.state.tasks.jobs.into_keys().collect()).unwrap_or_default();
     log::warn!("executor {} at {}:{}: {reason}", executor.id, executor.host, executor.port);
-    let removed = watch.scheduler.state.executor_manager.remove_executor(&executor.id, Some(reason.clone())).await;
-    if let Err(error) = removed {
-        log::debug!("executor {}: {error}", executor.id);
-    }
     let reason = format!("the executor at {}:{} was lost: {reason}", executor.host, executor.port);
     watch.tell_lost(Lost { executor: executor.id.clone(), job: None, jobs, reason });
     // One that is only slow ends what it does when it can be reached, and comes back as a new one.
-    watch.scheduler.state.executor_manager.stop_executor(&executor.id, "it did not answer".into()).await;
+    watch.scheduler.give_up(&executor.id, "it did not answer").await;
 }
 
 /// One executor.
@@ -359,7 +364,7 @@ impl<'a> Executor<'a> {
             let seen = Seen { address, state, rows_per_second, asked: now };
             states.insert(self.metadata.id.clone(), seen);
         }
-        let active = self.watch.scheduler.state.task_manager.get_running_job_cache();
+        let active = self.watch.scheduler.running();
         // Between two answers a job may end of itself: only what is left over twice is ended.
         let left_over: HashSet<String> =
             running.keys().filter(|job| !active.contains_key(job.as_str())).cloned().collect();

@@ -25,6 +25,8 @@ use crate::counts::rows_to_scan;
 const AGAIN: usize = 3;
 /// An error that a lost executor may have caused waits so long for the watch to notice the loss.
 const LOSS_IS_NOTICED: Duration = Duration::from_secs(8);
+/// A job is named by its statement, up to so many characters.
+const LONGEST_NAME: usize = 200;
 /// For so long a query waits for the first executor of a cluster that has just begun.
 const FIRST_EXECUTOR: Duration = Duration::from_secs(10);
 
@@ -57,9 +59,9 @@ impl Backend {
             // From before the job begins: a loss in between is not missed.
             let mut lost = self.watch.subscribe();
             let (sender, statuses) = mpsc::channel(256);
-            let job = self.scheduler.submit_job(name, Arc::clone(context), plan, Some(sender)).await?;
+            let job = self.scheduler.submit(name, Arc::clone(context), plan.clone(), sender).await?;
             log::info!("job {job} begins: {name}");
-            let cancelled = CancelOnDrop { scheduler: self.scheduler.clone(), job: Some(job.clone()) };
+            let cancelled = CancelOnDrop { scheduler: Arc::clone(&self.scheduler), job: Some(job.clone()) };
             if let (Some(query), Some(request)) = (&query, &request) {
                 let rows = rows_to_scan(planned.as_ref());
                 self.sessions.update_query(query, |state| {
@@ -252,10 +254,10 @@ impl CancelOnDrop {
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         let Some(job) = self.job.take() else { return };
-        let scheduler = self.scheduler.clone();
+        let scheduler = Arc::clone(&self.scheduler);
         tokio::spawn(async move {
             log::info!("job {job} is cancelled");
-            if let Err(error) = scheduler.cancel_job(job.clone()).await {
+            if let Err(error) = scheduler.cancel(job.clone()).await {
                 log::warn!("cancelling job {job}: {error}");
             }
         });
@@ -288,11 +290,16 @@ impl QueryBackend for Backend {
                     .into(),
             ));
         }
+        // A prepared statement comes without its text.
+        let request = RequestInfo::current();
+        let name = request.as_ref().map(|request| request.sql.as_str()).filter(|sql| !sql.is_empty()).unwrap_or(name);
+        let name: String = name.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_NAME).collect();
+        let name = name.as_str();
         match &plan {
             LogicalPlan::Analyze(analyze) => {
                 let done = self.run(name, &context, &analyze.input).await?;
                 let graph = self.watch.graph(done.job.as_str()).await;
-                self.scheduler.state.executor_manager.clean_up_job_data(done.job.clone());
+                self.scheduler.clean_up(done.job.clone());
                 let report = explain::report(done.job.as_str(), graph.as_ref());
                 let rows = explain::rows(report)?;
                 Ok(self.run(name, &context, &rows).await?.into())

@@ -54,7 +54,7 @@ pub(crate) fn flight_routes(
     let FlightSettings { access, link, keep_results } = settings;
     let proxy =
         BallistaFlightProxyService::new(MESSAGE_BYTES, MESSAGE_BYTES, link.tls.is_some(), Some(link.extension()));
-    let results = Results::start(scheduler.clone(), keep_results);
+    let results = Results::start(Arc::clone(&scheduler), keep_results);
     let sessions = Arc::new(Sessions::default());
     let backend = Backend::new(scheduler, watch, Arc::clone(&catalog), Arc::clone(&sessions));
     let backend = Arc::new(backend);

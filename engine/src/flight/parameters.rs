@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlan};
+use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlan, cast, lit};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, Value, VisitMut, VisitorMut};
 use datafusion::sql::unparser::expr_to_sql;
@@ -17,18 +17,18 @@ use datafusion::sql::unparser::expr_to_sql;
 use crate::error::EngineError;
 use crate::statements;
 
-/// Numbers the question marks of a statement, as DataFusion wants them; whether it has parameters at all.
-pub(super) fn number(statement: &mut Statement) -> bool {
-    let mut numbers = Numbers { next: 1, found: false };
+/// Numbers the question marks of a statement, as DataFusion wants them; how many parameters it has.
+pub(super) fn number(statement: &mut Statement) -> usize {
+    let mut numbers = Numbers { next: 1, most: 0 };
     if let Statement::Statement(statement) = statement {
         let _ = statement.visit(&mut numbers);
     }
-    numbers.found
+    numbers.most
 }
 
 struct Numbers {
     next: usize,
-    found: bool,
+    most: usize,
 }
 
 impl VisitorMut for Numbers {
@@ -38,11 +38,11 @@ impl VisitorMut for Numbers {
         if let Expr::Value(value) = expr
             && let Value::Placeholder(name) = &mut value.value
         {
-            self.found = true;
             if name == "?" {
                 *name = format!("${}", self.next);
                 self.next += 1;
             }
+            self.most = self.most.max(place(name).unwrap_or(1));
         }
         ControlFlow::Continue(())
     }
@@ -60,7 +60,13 @@ pub(super) fn schema(plan: &LogicalPlan) -> Schema {
 }
 
 /// The statement with the values of the batch's only row in the places of its parameters.
-pub(super) fn bind(sql: &str, values: &RecordBatch) -> Result<String, EngineError> {
+pub(super) fn bind(sql: &str, values: &RecordBatch, parameters: usize) -> Result<String, EngineError> {
+    if values.num_columns() != parameters {
+        let given = values.num_columns();
+        return Err(EngineError::Config(format!(
+            "binding parameters: {given} values came; the statement has {parameters} parameters"
+        )));
+    }
     if values.num_rows() != 1 {
         let rows = values.num_rows();
         return Err(EngineError::Config(format!("binding parameters: {rows} rows came; a query takes one")));
@@ -83,6 +89,11 @@ pub(super) fn bind(sql: &str, values: &RecordBatch) -> Result<String, EngineErro
     Ok(texts.join("; "))
 }
 
+/// The number of a parameter such as `$3`.
+fn place(name: &str) -> Option<usize> {
+    name.strip_prefix('$')?.parse().ok()
+}
+
 fn literal(value: &ScalarValue) -> datafusion::error::Result<Expr> {
     match value {
         // It would become a string.
@@ -90,8 +101,16 @@ fn literal(value: &ScalarValue) -> datafusion::error::Result<Expr> {
             let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             Ok(Expr::value(Value::HexStringLiteral(hex)))
         }
+        // Written bare they would be the names of columns.
+        ScalarValue::Float64(Some(number)) if !number.is_finite() => not_finite(*number, DataType::Float64),
+        ScalarValue::Float32(Some(number)) if !number.is_finite() => not_finite(f64::from(*number), DataType::Float32),
         value => expr_to_sql(&LogicalExpr::Literal(value.clone(), None)),
     }
+}
+
+fn not_finite(number: f64, of: DataType) -> datafusion::error::Result<Expr> {
+    let text = if number.is_nan() { "NaN".to_string() } else { number.to_string() };
+    expr_to_sql(&cast(lit(text), of))
 }
 
 struct Bound {
@@ -105,8 +124,7 @@ impl VisitorMut for Bound {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let Expr::Value(value) = expr else { return ControlFlow::Continue(()) };
         let Value::Placeholder(name) = &value.value else { return ControlFlow::Continue(()) };
-        let place = name.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
-        match place.and_then(|place| self.literals.get(place.checked_sub(1)?)) {
+        match place(name).and_then(|place| self.literals.get(place.checked_sub(1)?)) {
             Some(literal) => *expr = Expr::Nested(Box::new(literal.clone())),
             None => self.missing = Some(name.clone()),
         }
@@ -124,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    fn numbered(sql: &str) -> (String, bool) {
+    fn numbered(sql: &str) -> (String, usize) {
         let mut statement = statements::parse(sql).unwrap().pop_front().unwrap();
         let has = number(&mut statement);
         (statement.to_string(), has)
@@ -133,9 +151,9 @@ mod tests {
     #[test]
     fn question_marks_are_numbered() {
         let (sql, has) = numbered("SELECT * FROM t WHERE a >= ? AND b IN (SELECT c FROM u WHERE d = ?) LIMIT ?");
-        assert!(has);
+        assert_eq!(has, 3);
         assert_eq!(sql, "SELECT * FROM t WHERE a >= $1 AND b IN (SELECT c FROM u WHERE d = $2) LIMIT $3");
-        assert_eq!(numbered("SELECT '?' FROM t"), ("SELECT '?' FROM t".into(), false));
+        assert_eq!(numbered("SELECT '?' FROM t"), ("SELECT '?' FROM t".into(), 0));
     }
 
     #[test]
@@ -143,7 +161,7 @@ mod tests {
         let row = |values: Vec<ArrayRef>| {
             RecordBatch::try_from_iter(values.into_iter().enumerate().map(|(i, v)| (format!("p{i}"), v))).unwrap()
         };
-        let one = |value: ArrayRef| bind("SELECT $1", &row(vec![value])).unwrap();
+        let one = |value: ArrayRef| bind("SELECT $1", &row(vec![value]), 1).unwrap();
         assert_eq!(one(Arc::new(Int64Array::from(vec![-3]))), "SELECT (-3)");
         assert_eq!(one(Arc::new(Float64Array::from(vec![2.5]))), "SELECT (2.5)");
         assert_eq!(one(Arc::new(BooleanArray::from(vec![true]))), "SELECT (true)");
@@ -152,8 +170,10 @@ mod tests {
         assert_eq!(one(Arc::new(BinaryArray::from(vec![&[1_u8, 255][..]]))), "SELECT (X'01ff')");
         assert!(one(Arc::new(Date32Array::from(vec![1]))).contains("1970-01-02"));
         let two = row(vec![Arc::new(Int64Array::from(vec![1])), Arc::new(Int64Array::from(vec![2]))]);
-        assert_eq!(bind("SELECT $2, $1, $2", &two).unwrap(), "SELECT (2), (1), (2)");
-        let error = bind("SELECT $3", &two).unwrap_err().to_string();
-        assert!(error.contains("$3 has no value"), "{error}");
+        assert_eq!(bind("SELECT $2, $1, $2", &two, 2).unwrap(), "SELECT (2), (1), (2)");
+        let error = bind("SELECT $3", &two, 3).unwrap_err().to_string();
+        assert!(error.contains("2 values came; the statement has 3"), "{error}");
+        let nan = one(Arc::new(Float64Array::from(vec![f64::NAN])));
+        assert!(nan.contains("CAST('NaN' AS DOUBLE"), "{nan}");
     }
 }

@@ -13,6 +13,10 @@ tokio::task_local! {
 pub(super) struct RequestInfo {
     /// The session that it belongs to.
     pub(super) session: String,
+    /// Whose request it is: what tickets are given out to.
+    pub(super) owner: String,
+    /// The statement that is run, if it is known.
+    pub(super) sql: String,
     /// The id that the client has given its query.
     pub(super) query: Option<String>,
     /// The job that has run for it.
@@ -20,8 +24,14 @@ pub(super) struct RequestInfo {
 }
 
 impl RequestInfo {
-    pub(super) fn new(session: String, query: Option<String>) -> Arc<Self> {
-        Arc::new(Self { session, query, job: Mutex::default() })
+    pub(super) fn new(session: String, owner: String, query: Option<String>) -> Self {
+        Self { session, owner, query, ..Self::default() }
+    }
+
+    /// The same, for a statement.
+    pub(super) fn of(&self, sql: &str) -> Arc<Self> {
+        let (session, owner) = (self.session.clone(), self.owner.clone());
+        Arc::new(Self { session, owner, sql: sql.to_string(), query: self.query.clone(), job: Mutex::default() })
     }
 
     /// The request that the current task answers.

@@ -123,7 +123,7 @@ impl Results {
         removed.tickets.iter().for_each(|ticket| drop(state.tickets.remove(ticket)));
         if let Some(job) = removed.job {
             log::debug!("job {job}: its results are removed");
-            self.scheduler.state.executor_manager.clean_up_job_data(job.as_str().into());
+            self.scheduler.clean_up(job.as_str().into());
         }
     }
 }

@@ -64,7 +64,7 @@ pub(super) struct TamisFlight {
     sessions: Arc<Sessions>,
     /// The frontend's tokens by session.
     tokens: Mutex<HashMap<String, Token>>,
-    /// Statements with parameters, by the frontend's handle.
+    /// Prepared statements, by the frontend's handle.
     prepared: Mutex<HashMap<String, Prepared>>,
 }
 
@@ -76,6 +76,8 @@ struct Token {
 struct Prepared {
     session: String,
     sql: String,
+    /// How many it has.
+    parameters: usize,
     values: Option<RecordBatch>,
     used: Instant,
 }
@@ -127,7 +129,7 @@ impl TamisFlight {
         let value = format!("Bearer {token}");
         let value = value.parse().map_err(|_| Status::internal("a token cannot stand in a header"))?;
         request.metadata_mut().insert("authorization", value);
-        Ok((RequestInfo::new(session, query), request))
+        Ok((Arc::new(RequestInfo::new(session, format!("{caller:?}"), query)), request))
     }
 
     /// The frontend's token for a session; it makes one with a handshake.
@@ -151,22 +153,22 @@ impl TamisFlight {
     }
 
     /// The statement as the frontend is to plan it: with the FROM that it may leave out, its samples taken, its
-    /// parameters numbered; and whether it has any.
-    fn rewritten(&self, sql: &str) -> Answer<(String, bool)> {
+    /// parameters numbered; and how many it has.
+    fn rewritten(&self, sql: &str) -> Answer<(String, usize)> {
         let refused = |e: EngineError| Status::invalid_argument(e.locate(sql).to_string());
         let mut parsed = statements::parse(sql).map_err(refused)?;
         let before: Vec<_> = parsed.iter().cloned().collect();
-        let mut has_parameters = false;
+        let mut parameters = 0;
         for statement in &mut parsed {
             statements::read_from_corpus(statement, self.catalog.has_table(CORPUS)).map_err(refused)?;
             statements::take_samples(statement).map_err(refused)?;
-            has_parameters |= parameters::number(statement);
+            parameters = parameters.max(parameters::number(statement));
         }
         if before.iter().eq(parsed.iter()) {
-            return Ok((sql.to_string(), has_parameters));
+            return Ok((sql.to_string(), parameters));
         }
         let texts: Vec<String> = parsed.iter().map(ToString::to_string).collect();
-        Ok((texts.join("; "), has_parameters))
+        Ok((texts.join("; "), parameters))
     }
 
     /// Puts tickets of ours in the places of the frontend's.
@@ -179,7 +181,7 @@ impl TamisFlight {
                 any.unpack().map_err(|e| Status::internal(format!("a ticket is not understood: {e}")))?;
             handles.push(ticket.ok_or_else(|| Status::internal("a ticket is of no statement"))?.statement_handle);
         }
-        let tickets = self.results.seal(&request.session, request.job(), handles)?;
+        let tickets = self.results.seal(&request.owner, request.job(), handles)?;
         for (endpoint, ticket) in info.endpoint.iter_mut().zip(tickets) {
             let ticket = TicketStatementQuery { statement_handle: ticket.into() };
             endpoint.ticket = Some(Ticket { ticket: ticket.as_any().encode_to_vec().into() });
@@ -279,10 +281,11 @@ impl FlightSqlService for TamisFlight {
         request: Request<FlightDescriptor>,
     ) -> Answer<Response<FlightInfo>> {
         let (info, request) = self.enter(request).await?;
-        let (sql, has_parameters) = self.rewritten(&query.query)?;
-        if has_parameters {
+        let (sql, parameters) = self.rewritten(&query.query)?;
+        if parameters > 0 {
             return Err(Status::invalid_argument("the query has parameters: prepare it and bind them"));
         }
+        let info = info.of(&sql);
         self.run_statement(CommandStatementQuery { query: sql, ..query }, request, &info).await
     }
 
@@ -292,20 +295,24 @@ impl FlightSqlService for TamisFlight {
         request: Request<FlightDescriptor>,
     ) -> Answer<Response<FlightInfo>> {
         let (info, request) = self.enter(request).await?;
-        let bound = {
+        let known = {
             let mut prepared = self.prepared.lock();
             let known = prepared.get_mut(&handle_text(&query.prepared_statement_handle));
-            match known.filter(|known| known.session == info.session) {
-                Some(known) => {
-                    known.used = Instant::now();
-                    let unbound = || Status::invalid_argument("the statement has parameters, and none are bound");
-                    Some((known.sql.clone(), known.values.clone().ok_or_else(unbound)?))
-                }
-                None => None,
-            }
+            known.filter(|known| known.session == info.session).map(|known| {
+                known.used = Instant::now();
+                (known.sql.clone(), known.parameters, known.values.clone())
+            })
         };
-        if let Some((sql, values)) = bound {
-            let query = parameters::bind(&sql, &values).map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let Some((sql, parameters, values)) = known else {
+            return Err(Status::not_found("there is no prepared statement of this handle: its time is over"));
+        };
+        // The values of parameters are the client's own: the job is named without them.
+        let info = info.of(&sql);
+        if parameters > 0 {
+            let values =
+                values.ok_or_else(|| Status::invalid_argument("the statement has parameters, and none are bound"))?;
+            let query =
+                parameters::bind(&sql, &values, parameters).map_err(|e| Status::invalid_argument(e.to_string()))?;
             return self.run_statement(CommandStatementQuery { query, transaction_id: None }, request, &info).await;
         }
         let answer = info.answer(self.inner.get_flight_info_prepared_statement(query, request)).await;
@@ -376,7 +383,7 @@ impl FlightSqlService for TamisFlight {
     ) -> Answer<Response<Streamed>> {
         let (info, request) = self.enter(request).await?;
         let ours = handle_text(&ticket.statement_handle);
-        let Some((statement_handle, reader)) = self.results.open(&info.session, &ours) else {
+        let Some((statement_handle, reader)) = self.results.open(&info.owner, &ours) else {
             return Err(Status::not_found("there is no result for this ticket: it was fetched, or its time is over"));
         };
         let ticket = TicketStatementQuery { statement_handle };
@@ -462,23 +469,23 @@ impl FlightSqlService for TamisFlight {
         request: Request<Action>,
     ) -> Answer<ActionCreatePreparedStatementResult> {
         let (info, request) = self.enter(request).await?;
-        let (sql, has_parameters) = self.rewritten(&query.query)?;
+        let (sql, parameters) = self.rewritten(&query.query)?;
         let query = ActionCreatePreparedStatementRequest { query: sql.clone(), ..query };
         let mut result = match info.answer(self.inner.do_action_create_prepared_statement(query, request)).await {
             Ok(result) => result,
             Err(status) => return Err(self.explained(status, &info, &sql).await),
         };
-        if has_parameters {
+        if parameters > 0 {
             let context = self.sessions.context(&info.session);
             let context = context.ok_or_else(|| Status::internal("the session is not known"))?;
             let plan = context.state().create_logical_plan(&sql).await;
-            let plan = plan.map_err(|e| Status::invalid_argument(format!("failed to plan query: {e}")))?;
+            let plan = plan.map_err(|e| Status::invalid_argument(EngineError::from(e).to_string()))?;
             result.parameter_schema = schema_bytes(&parameters::schema(&plan))?;
-            let mut prepared = self.prepared.lock();
-            prepared.retain(|_, known| known.used.elapsed() < IDLE_SESSION);
-            let new = Prepared { session: info.session.clone(), sql, values: None, used: Instant::now() };
-            prepared.insert(handle_text(&result.prepared_statement_handle), new);
         }
+        let mut prepared = self.prepared.lock();
+        prepared.retain(|_, known| known.used.elapsed() < IDLE_SESSION);
+        let new = Prepared { session: info.session.clone(), sql, parameters, values: None, used: Instant::now() };
+        prepared.insert(handle_text(&result.prepared_statement_handle), new);
         Ok(result)
     }
 
@@ -512,7 +519,7 @@ impl FlightSqlService for TamisFlight {
             Some(handle_text(&ticket.statement_handle))
         });
         let mut is_cancelled = false;
-        ours.for_each(|ticket| is_cancelled |= self.results.forget(&info.session, &ticket));
+        ours.for_each(|ticket| is_cancelled |= self.results.forget(&info.owner, &ticket));
         Ok(ActionCancelQueryResult { result: if is_cancelled { CANCELLED } else { NOT_CANCELLABLE } })
     }
 

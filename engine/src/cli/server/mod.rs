@@ -17,6 +17,8 @@ pub(super) use args::{ExecutorCommand, SchedulerCommand, ServeArgs};
 pub(super) use settings::client_tls;
 use settings::{Role, Server};
 
+/// What has been cancelled ends within this time.
+const MOMENT: Duration = Duration::from_secs(2);
 /// An executor that the scheduler has given up begins again after this time, and so does one that does not find it.
 const BEFORE_NEXT_TRY: Duration = Duration::from_secs(1);
 
@@ -36,7 +38,8 @@ pub(super) fn serve(args: ServeArgs) -> Result<Ending, EngineError> {
             () = end.received() => {}
         }
         scheduler.drain(server.drain()).await;
-        executor.drain(server.drain()).await;
+        // Nothing runs any more that anybody waits for.
+        executor.drain(MOMENT).await;
         scheduler.end().await;
         Ok(())
     })

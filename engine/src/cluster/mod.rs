@@ -16,12 +16,12 @@ mod stoppable;
 mod tasks;
 mod transient;
 mod watch;
+mod wire;
 
 use std::sync::Arc;
 
 use ballista_core::serde::{BallistaCodec, BallistaLogicalExtensionCodec, BallistaPhysicalExtensionCodec};
 use datafusion_proto::physical_plan::PhysicalExtensionCodec;
-use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use tamis_planner::codec::{FetchNodes, NodeCodec, PlanCodec, ScoreNodes};
 
 pub(crate) use catalog::Catalog;
@@ -32,12 +32,13 @@ pub(crate) use tasks::received;
 pub(crate) use watch::{Lost, Watch};
 
 use crate::tables::codec::{RowReaders, ScanNodes};
+use wire::{LogicalBytes, PhysicalBytes};
 
 /// The largest message between the processes of a cluster, in bytes: a plan with all its files, a batch of results.
 pub(crate) const MESSAGE_BYTES: usize = 256 << 20;
 
 /// How plans travel.
-pub(crate) fn codec() -> BallistaCodec<LogicalPlanNode, PhysicalPlanNode> {
+pub(crate) fn codec() -> BallistaCodec<LogicalBytes, PhysicalBytes> {
     BallistaCodec::new(Arc::new(BallistaLogicalExtensionCodec::default()), physical_codec())
 }
 

@@ -16,7 +16,6 @@ use ballista_scheduler::scheduler_server::SchedulerServer;
 use ballista_scheduler::state::task_manager::JobInfoCache;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
-use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::catalog::Catalog;
 use super::policy::ByModel;
 use super::watch::Watch;
+use super::wire::{LogicalBytes, PhysicalBytes};
 use super::{MESSAGE_BYTES, physical_codec};
 use crate::access::{Access, for_callers, for_members};
 use crate::error::EngineError;
@@ -32,11 +32,9 @@ use crate::net::{self, Endpoint, Link, ServerTls};
 use crate::{rest, session};
 
 /// Ballista's scheduler.
-pub(crate) type BallistaScheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
+pub(crate) type BallistaScheduler = SchedulerServer<LogicalBytes, PhysicalBytes>;
 
 /// What is asked of Ballista's scheduler.
-///
-/// Its type names the messages of all plan nodes: a future that holds one takes the compiler seconds to look through.
 #[async_trait]
 pub(crate) trait Scheduling: Send + Sync {
     /// Begins a job.

@@ -308,3 +308,4 @@ impl QueryBackend for Backend {
         }
     }
 }
+//

@@ -13,8 +13,12 @@ use ballista_scheduler::cluster::{BoundTask, DistributionPolicy};
 use ballista_scheduler::state::execution_graph::{TaskDescription, create_task_info};
 use ballista_scheduler::state::execution_stage::RunningStage;
 use ballista_scheduler::state::task_manager::JobInfoCache;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::error::Result;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
+use datafusion::physical_plan::{Distribution, ExecutionPlan, ExecutionPlanProperties};
 
 use super::models::ModelsWanted;
 use super::watch::Watch;
@@ -81,7 +85,7 @@ fn bind(stage: &mut RunningStage, session: &str, job: &JobId, budget: &mut Avail
     if budget.vcores == 0 {
         return None;
     }
-    let collapses = collapses(&stage.plan);
+    let collapses = collapses(&stage.plan) || unites_collapsed(&stage.plan);
     let partitions = match collapses {
         true => usize::MAX,
         false => (budget.vcores as usize).min(most_partitions(stage)),
@@ -114,6 +118,24 @@ fn bind(stage: &mut RunningStage, session: &str, job: &JobId, budget: &mut Avail
 fn most_partitions(stage: &RunningStage) -> usize {
     let config = stage.session_config.options().extensions.get::<BallistaConfig>();
     config.map(BallistaConfig::max_partitions_per_task).filter(|most| *most > 0).unwrap_or(usize::MAX)
+}
+
+/// Whether a union stands above an operator that takes the rows of all partitions of one of its inputs.
+///
+/// Ballista cuts a plan to the partitions of a task by cutting its scans, and does not cut those below such an operator: of
+/// two tasks, one for each input, both would give the rows of both (docs/upstream.md). So they are one task.
+fn unites_collapsed(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    fn is_collapse(node: &Arc<dyn ExecutionPlan>) -> bool {
+        node.is::<CoalescePartitionsExec>()
+            || node.is::<SortPreservingMergeExec>()
+            || matches!(node.required_input_distribution().first(), Some(Distribution::SinglePartition))
+    }
+    let is_union = |node: &Arc<dyn ExecutionPlan>| node.is::<UnionExec>() || node.is::<InterleaveExec>();
+    plan.exists(|node| {
+        Ok(is_union(node)
+            && node.children().into_iter().any(|child| child.exists(|n| Ok(is_collapse(n))).unwrap_or(true)))
+    })
+    .unwrap_or(true)
 }
 
 /// Whether an operator below the stage's writer gives one partition.

@@ -308,4 +308,3 @@ impl QueryBackend for Backend {
         }
     }
 }
-//

@@ -8,7 +8,7 @@ use crate::cluster::support::{Cluster, wait_until};
 use crate::support::{Output, Tamis, small};
 
 /// A stand-in that sleeps: a query takes seconds, whatever else the machine does.
-const MODEL: &str = "unifilter=stand-in://200ms";
+const MODEL: &str = "unifilter=stand-in://500ms";
 const EXECUTOR: [&str; 6] = ["--slots", "2", "--model", MODEL, "--set", "tamis.cache.path=off"];
 /// Captions over each image of the small corpus.
 const CAPTIONS: usize = 16;

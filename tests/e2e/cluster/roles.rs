@@ -11,7 +11,7 @@ fn serve_is_a_cluster_in_one_process() {
     let mut server = Server::start(folder.path(), "serve", &args);
     let url = server.address();
     let rows = Tamis::sql(["--remote", &url], "SELECT count(*) AS n WHERE width > 0").rows();
-    assert_eq!(rows[0]["n"], 241, "rows of the corpus");
+    assert_eq!(rows[0]["n"], 233, "rows of the corpus with a width");
     let address = url.trim_start_matches("http://");
     assert_eq!(get(address, "/healthz").as_deref(), Some("ok\n"));
     assert_eq!(get(address, "/readyz").as_deref(), Some("1 executors\n"));

@@ -128,7 +128,10 @@ fn unites_collapsed(plan: &Arc<dyn ExecutionPlan>) -> bool {
     fn is_collapse(node: &Arc<dyn ExecutionPlan>) -> bool {
         node.is::<CoalescePartitionsExec>()
             || node.is::<SortPreservingMergeExec>()
-            || matches!(node.required_input_distribution().first(), Some(Distribution::SinglePartition))
+            || matches!(
+                node.input_distribution_requirements().child_distribution(0),
+                Some(Distribution::SinglePartition)
+            )
     }
     let is_union = |node: &Arc<dyn ExecutionPlan>| node.is::<UnionExec>() || node.is::<InterleaveExec>();
     plan.exists(|node| {

@@ -2,7 +2,7 @@
 
 use datafusion::common::stats::Precision;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::metrics::MetricValue;
+use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +38,13 @@ pub(crate) struct Counts {
 impl Counts {
     /// What a plan has counted so far.
     pub(crate) fn of(plan: &dyn ExecutionPlan) -> Self {
+        Self::by(plan, &|node| node.metrics())
+    }
+
+    /// What a plan of this shape has counted, of whose nodes `metrics` tells.
+    pub(crate) fn by(plan: &dyn ExecutionPlan, metrics: &Metrics<'_>) -> Self {
         let mut counts = Self::default();
-        counts.add_plan(plan);
+        counts.add_plan(plan, metrics);
         counts
     }
 
@@ -57,8 +62,8 @@ impl Counts {
         self.idle_nanos += other.idle_nanos;
     }
 
-    fn add_plan(&mut self, plan: &dyn ExecutionPlan) {
-        let metrics = plan.metrics();
+    fn add_plan(&mut self, plan: &dyn ExecutionPlan, of: &Metrics<'_>) {
+        let metrics = of(plan);
         // Not `sum_by_name`, which passes over counts that are printed in a way of their own.
         let sum = |name: &str| metrics.as_ref().and_then(|m| m.sum(|m| m.value().name() == name));
         let sum = |name: &str| sum(name).map_or(0, |value| value.as_usize() as u64);
@@ -68,17 +73,19 @@ impl Counts {
             self.rows_scored += sum("rows_scored");
             self.cache_hits += sum("cache_hits");
             self.failed += sum("rows_failed");
-            self.left_model += output_rows(plan);
-            self.came_to_model += plan.children().iter().map(|child| output_rows(child.as_ref())).sum::<u64>();
+            self.left_model += output_rows(metrics.as_ref());
+            let came = plan.children().into_iter().map(|child| output_rows(of(child.as_ref()).as_ref()));
+            self.came_to_model += came.sum::<u64>();
             self.busy_nanos += sum("forward_time");
             self.idle_nanos += sum("device_idle_time");
         }
         // What one stage of a cluster gives to the next has been scanned before.
         if plan.children().is_empty() && !plan.name().contains("Shuffle") {
-            self.scanned += output_rows(plan) + sum("pushdown_rows_pruned") + rows_of_pruned_pages(plan);
+            self.scanned += output_rows(metrics.as_ref());
+            self.scanned += sum("pushdown_rows_pruned") + rows_of_pruned_pages(metrics.as_ref());
         }
         for child in plan.children() {
-            self.add_plan(child.as_ref());
+            self.add_plan(child.as_ref(), of);
         }
     }
 
@@ -97,14 +104,16 @@ impl Counts {
     }
 }
 
-fn output_rows(plan: &dyn ExecutionPlan) -> u64 {
-    plan.metrics().and_then(|m| m.output_rows()).unwrap_or(0) as u64
+/// What a node has counted.
+type Metrics<'a> = dyn Fn(&dyn ExecutionPlan) -> Option<MetricsSet> + 'a;
+
+fn output_rows(metrics: Option<&MetricsSet>) -> u64 {
+    metrics.and_then(MetricsSet::output_rows).unwrap_or(0) as u64
 }
 
 /// Rows of Parquet pages that a scan passed over by their statistics.
-fn rows_of_pruned_pages(plan: &dyn ExecutionPlan) -> u64 {
-    let metrics = plan.metrics();
-    let pruned = metrics.iter().flat_map(|metrics| metrics.iter()).map(|metric| match metric.value() {
+fn rows_of_pruned_pages(metrics: Option<&MetricsSet>) -> u64 {
+    let pruned = metrics.into_iter().flat_map(|metrics| metrics.iter()).map(|metric| match metric.value() {
         MetricValue::PruningMetrics { name, pruning_metrics } if name == "page_index_rows_pruned" => {
             pruning_metrics.pruned() as u64
         }

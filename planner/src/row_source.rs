@@ -20,7 +20,7 @@ use datafusion::physical_plan::metrics::Count;
 /// A table of files that can tell where a row lies, and has a reader of rows that lie there.
 pub trait RowSource: TableProvider {
     /// The same table with two more columns behind its own, both without NULLs: the file that a row is in
-    /// (Dictionary(Int32, Utf8)) and its number in the file, counted from 0 (UInt64).
+    /// (Utf8 or a dictionary of it) and its number in the file, counted from 0 (UInt64).
     fn with_row_addresses(&self, file: &str, row: &str) -> Result<Arc<dyn TableProvider>>;
 
     /// Reads the table's rows by address.

@@ -104,7 +104,7 @@ impl QueryStageExecutor for Stage {
             context.window_functions().clone(),
             context.runtime_env(),
         ));
-        let _running = self.tasks.begin(&self.job, Arc::clone(&self.plan), signal);
+        let _running = self.tasks.begin(&self.job, Arc::clone(&self.plan), Arc::clone(&self.inner), signal);
         match self.inner.execute_query_stage(task, context).await {
             Ok(written) => {
                 // The next query may run elsewhere, and looks for these scores where they are kept.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ballista_executor::execution_engine::QueryStageExecutor;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{Count, Metric, MetricValue, MetricsSet};
 use parking_lot::Mutex;
@@ -31,7 +32,27 @@ const NOTED_WITHIN: [Duration; 2] = [Duration::from_millis(3), Duration::from_mi
 struct Running {
     job: String,
     plan: Arc<dyn ExecutionPlan>,
+    stage: Arc<dyn QueryStageExecutor>,
     stop: Arc<StopSignal>,
+}
+
+impl Running {
+    /// What the task's nodes have counted. The stage runs a copy of the plan of its own, and tells what that one's nodes have
+    /// counted in the order of the plan's.
+    fn counts(&self) -> Counts {
+        fn in_order<'a>(node: &'a Arc<dyn ExecutionPlan>, nodes: &mut Vec<&'a dyn ExecutionPlan>) {
+            if node.metrics().is_some() {
+                nodes.push(node.as_ref());
+            }
+            node.children().into_iter().for_each(|child| in_order(child, nodes));
+        }
+        let mut nodes = vec![];
+        in_order(&self.plan, &mut nodes);
+        let address = |node: &dyn ExecutionPlan| std::ptr::from_ref(node).cast::<()>();
+        let told = self.stage.collect_plan_metrics();
+        let told: HashMap<_, _> = nodes.into_iter().map(address).zip(told).collect();
+        Counts::by(self.plan.as_ref(), &|node| told.get(&address(node)).cloned())
+    }
 }
 
 /// What ended tasks have counted. Of old jobs only the sum is kept.
@@ -62,10 +83,11 @@ impl Tasks {
         self: &Arc<Self>,
         job: &str,
         plan: Arc<dyn ExecutionPlan>,
+        stage: Arc<dyn QueryStageExecutor>,
         stop: Arc<StopSignal>,
     ) -> RunningTask {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.running.lock().insert(id, Running { job: job.into(), plan, stop });
+        self.running.lock().insert(id, Running { job: job.into(), plan, stage, stop });
         RunningTask { tasks: Arc::clone(self), id }
     }
 
@@ -87,7 +109,7 @@ impl Tasks {
         let mut report = TasksReport { running: BTreeMap::new(), jobs: ended.jobs.clone(), all: ended.all };
         for task in running.values() {
             *report.running.entry(task.job.clone()).or_default() += 1;
-            let counts = Counts::of(task.plan.as_ref());
+            let counts = task.counts();
             report.jobs.entry(task.job.clone()).or_default().add(&counts);
             report.all.add(&counts);
         }
@@ -107,12 +129,12 @@ pub(super) struct RunningTask {
 impl Drop for RunningTask {
     fn drop(&mut self) {
         let mut running = self.tasks.running.lock();
-        let Some(Running { job, plan, stop }) = running.remove(&self.id) else { return };
-        stop.stop();
-        let counts = Counts::of(plan.as_ref());
+        let Some(task) = running.remove(&self.id) else { return };
+        task.stop.stop();
+        let counts = task.counts();
         let mut ended = self.tasks.ended.lock();
         ended.all.add(&counts);
-        ended.jobs.entry(job).or_default().add(&counts);
+        ended.jobs.entry(task.job).or_default().add(&counts);
         // Job ids ascend: the first is the oldest.
         if ended.jobs.len() > JOBS_KEPT {
             ended.jobs.pop_first();

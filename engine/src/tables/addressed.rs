@@ -43,12 +43,12 @@ impl BoundedTable {
 }
 
 fn file_field(name: &str) -> Field {
-    Field::new_dictionary(name, DataType::Int32, DataType::Utf8, false)
+    // No dictionary: what goes over the network between a cluster's stages has none.
+    Field::new(name, DataType::Utf8, false)
 }
 
 fn file_value(file: &PartitionedFile) -> ScalarValue {
-    let path = ScalarValue::Utf8(Some(file.object_meta.location.to_string()));
-    ScalarValue::Dictionary(Box::new(DataType::Int32), Box::new(path))
+    ScalarValue::Utf8(Some(file.object_meta.location.to_string()))
 }
 
 impl RowSource for BoundedTable {

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::auth::SimpleAuth;
@@ -10,8 +13,35 @@ use s3s::service::S3ServiceBuilder;
 
 use crate::support::{SMALL_ROWS, Tamis, assert_close, root, small};
 
+/// What the store does to the requests that come next.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    /// So many are answered with 503, "slow down".
+    pub(crate) refused: AtomicUsize,
+    /// So many are answered with 500.
+    pub(crate) failed: AtomicUsize,
+    /// So many connections are cut instead of an answer.
+    pub(crate) cut: AtomicUsize,
+}
+
+impl Trouble {
+    fn takes(count: &AtomicUsize) -> bool {
+        count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+
+    /// Whether all of it has happened.
+    pub(crate) fn is_over(&self) -> bool {
+        [&self.refused, &self.failed, &self.cut].iter().all(|count| count.load(Ordering::SeqCst) == 0)
+    }
+}
+
 /// Serves the folders of `root` as buckets, until the process ends.
 fn serve(root: &Path) -> SocketAddr {
+    serve_with(root, Arc::default())
+}
+
+/// The same, with what can happen to a store.
+pub(crate) fn serve_with(root: &Path, trouble: Arc<Trouble>) -> SocketAddr {
     let files = s3s_fs::FileSystem::new(root).expect("a folder to serve");
     let mut builder = S3ServiceBuilder::new(files);
     builder.set_auth(SimpleAuth::from_single("key", "secret"));
@@ -22,9 +52,30 @@ fn serve(root: &Path) -> SocketAddr {
     std::thread::spawn(move || {
         runtime.block_on(async {
             while let Ok((stream, _)) = listener.accept().await {
-                let service = service.clone();
+                let (service, trouble) = (service.clone(), Arc::clone(&trouble));
+                let answer = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                    let (service, trouble) = (service.clone(), Arc::clone(&trouble));
+                    async move {
+                        let status = |status| {
+                            let mut answer = http::Response::new(s3s::Body::empty());
+                            *answer.status_mut() = status;
+                            answer
+                        };
+                        if Trouble::takes(&trouble.cut) {
+                            return Err(std::io::Error::other("cut").into());
+                        }
+                        if Trouble::takes(&trouble.refused) {
+                            return Ok(status(http::StatusCode::SERVICE_UNAVAILABLE));
+                        }
+                        if Trouble::takes(&trouble.failed) {
+                            return Ok(status(http::StatusCode::INTERNAL_SERVER_ERROR));
+                        }
+                        let answer = service.call(request.map(s3s::Body::from)).await;
+                        answer.map_err(|e| Box::<dyn std::error::Error + Send + Sync>::from(e.to_string()))
+                    }
+                });
                 tokio::spawn(async move {
-                    let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                    let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer).await;
                 });
             }
         });

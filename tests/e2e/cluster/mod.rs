@@ -2,5 +2,7 @@
 
 mod faults;
 mod roles;
+mod store;
 mod suite;
 mod support;
+mod tls;

@@ -31,10 +31,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(folder: &std::path::Path, name: &str, args: &[&str]) -> Self {
+        Self::start_with(folder, name, args, &[])
+    }
+
+    /// The same, with variables of the environment.
+    pub(crate) fn start_with(folder: &std::path::Path, name: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
         let log = folder.join(format!("{name}.log"));
         let out = File::create(&log).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tamis"));
-        command.args(args).current_dir(root()).env("XDG_CACHE_HOME", folder);
+        command.args(args).current_dir(root()).env("XDG_CACHE_HOME", folder).envs(env.iter().copied());
         for name in ["HF_HOME", "HF_HUB_CACHE", "RUST_LOG", "RUST_BACKTRACE"] {
             command.env_remove(name);
         }

@@ -71,7 +71,7 @@ pub(crate) fn serve_with(root: &Path, trouble: Arc<Trouble>) -> SocketAddr {
                             return Ok(status(http::StatusCode::INTERNAL_SERVER_ERROR));
                         }
                         let answer = service.call(request.map(s3s::Body::from)).await;
-                        answer.map_err(|e| Box::<dyn std::error::Error + Send + Sync>::from(e.to_string()))
+                        answer.map_err(|e| Box::<dyn std::error::Error + Send + Sync>::from(format!("{e:?}")))
                     }
                 });
                 tokio::spawn(async move {

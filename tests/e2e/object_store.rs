@@ -62,7 +62,7 @@ pub(crate) fn serve_with(root: &Path, trouble: Arc<Trouble>) -> SocketAddr {
                             answer
                         };
                         if Trouble::takes(&trouble.cut) {
-                            return Err(std::io::Error::other("cut").into());
+                            return Err(std::io::Error::other("cut"));
                         }
                         if Trouble::takes(&trouble.refused) {
                             return Ok(status(http::StatusCode::SERVICE_UNAVAILABLE));
@@ -71,7 +71,7 @@ pub(crate) fn serve_with(root: &Path, trouble: Arc<Trouble>) -> SocketAddr {
                             return Ok(status(http::StatusCode::INTERNAL_SERVER_ERROR));
                         }
                         let answer = service.call(request.map(s3s::Body::from)).await;
-                        answer.map_err(|e| Box::<dyn std::error::Error + Send + Sync>::from(format!("{e:?}")))
+                        answer.map_err(|e| std::io::Error::other(format!("{e:?}")))
                     }
                 });
                 tokio::spawn(async move {

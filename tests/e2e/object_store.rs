@@ -13,6 +13,9 @@ use s3s::service::S3ServiceBuilder;
 
 use crate::support::{SMALL_ROWS, Tamis, assert_close, root, small};
 
+/// What opens the store.
+pub(crate) const SECRET: &str = "sesame";
+
 /// What the store does to the requests that come next.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
@@ -44,7 +47,7 @@ fn serve(root: &Path) -> SocketAddr {
 pub(crate) fn serve_with(root: &Path, trouble: Arc<Trouble>) -> SocketAddr {
     let files = s3s_fs::FileSystem::new(root).expect("a folder to serve");
     let mut builder = S3ServiceBuilder::new(files);
-    builder.set_auth(SimpleAuth::from_single("key", "secret"));
+    builder.set_auth(SimpleAuth::from_single("key", SECRET));
     let service = builder.build();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
@@ -88,7 +91,7 @@ fn with_store(run: Tamis, address: SocketAddr) -> Tamis {
         .env("AWS_ALLOW_HTTP", "true")
         .env("AWS_REGION", "us-east-1")
         .env("AWS_ACCESS_KEY_ID", "key")
-        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .env("AWS_SECRET_ACCESS_KEY", SECRET)
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::cluster::support::Server;
-use crate::object_store::{Trouble, serve_with};
+use crate::object_store::{SECRET, Trouble, serve_with};
 use crate::support::{SMALL_ROWS, Tamis, small};
 
 #[test]
@@ -21,7 +21,7 @@ fn a_store_that_refuses_fails_and_cuts_connections_for_a_while() {
         ("AWS_ALLOW_HTTP", "true"),
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "key"),
-        ("AWS_SECRET_ACCESS_KEY", "sesame-secret"),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
     ];
     let args = ["serve", "--bind", "127.0.0.1:0", "--table", "corpus=s3://corpora/*.parquet"];
     let mut server = Server::start_with(folder.path(), "serve", &args, &env);
@@ -37,6 +37,6 @@ fn a_store_that_refuses_fails_and_cuts_connections_for_a_while() {
     // One that stays away is named, and what opens the store is not.
     std::fs::remove_dir_all(disk.path().join("corpora")).expect("the bucket is removed");
     let error = Tamis::sql(["--remote", &url], query).error();
-    assert!(error.contains("corpora") && !error.contains("sesame"), "{error}");
-    assert!(!server.log().contains("sesame"), "{}", server.log());
+    assert!(error.contains("corpora") && !error.contains(SECRET), "{error}");
+    assert!(!server.log().contains(SECRET), "{}", server.log());
 }

@@ -133,7 +133,7 @@ def test_explain_analyze_counts_remembered_scores(connection, few):
     "query, told",
     [
         ("SELECT nope FROM corpus", "No field named nope"),
-        ("SELECT * FROM nope", "'datafusion.public.nope' not found"),
+        ("SELECT * FROM nope", "table 'nope' not found"),
         ("SELECT * FROM '/nowhere/at_all.parquet'", "no such file or folder: /nowhere/at_all.parquet"),
         ("SELEC uid FROM corpus", "line 1, column 1: Expected: an SQL statement, found: SELEC"),
         ("SELECT unifilter(width, text) FROM corpus", "unifilter"),

@@ -18,9 +18,11 @@ pub(super) enum Level {
 /// Begins to log.
 pub(super) fn to_stderr(level: Level, format: LogFormat) {
     // Ballista tells of every task and every poll.
-    const SERVER: &str = "warn,tamis_engine=info,tamis_planner=info,tamis_udfs=info";
+    const SERVER: &str = "warn,hf_hub=off,tamis_engine=info,tamis_planner=info,tamis_udfs=info";
+    // The hub's client tells of each request that fails; the error says it in the end.
+    const COMMAND: &str = "warn,hf_hub=off";
     let default = match level {
-        Level::Command => "warn",
+        Level::Command => COMMAND,
         Level::Server => SERVER,
     };
     let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default));

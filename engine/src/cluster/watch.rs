@@ -176,6 +176,27 @@ impl Watch {
         }
     }
 
+    /// Waits until each of these executors has answered once more; or says which does not.
+    pub(crate) async fn answer_now(&self, executors: BTreeSet<String>) -> Result<(), String> {
+        let since = Instant::now();
+        loop {
+            let mut waiting = false;
+            {
+                let states = self.states.read();
+                for executor in &executors {
+                    match states.get(executor) {
+                        Some(seen) => waiting |= seen.asked < since,
+                        None => return Err(format!("executor {executor} was lost")),
+                    }
+                }
+            }
+            if !waiting {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Begins a query; `None` if no more are taken.
     pub(crate) fn begin_query(self: &Arc<Self>) -> Option<RunningQuery> {
         self.queries.fetch_add(1, Ordering::Relaxed);

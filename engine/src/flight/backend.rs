@@ -10,6 +10,7 @@ use ballista_core::extension::SessionConfigExt;
 use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, job_status};
 use ballista_flight_sql::{QueryBackend, QueryResult};
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use tokio::sync::broadcast::error::RecvError;
@@ -18,6 +19,7 @@ use tokio::sync::{broadcast, mpsc};
 use super::explain;
 use super::request::RequestInfo;
 use super::sessions::Sessions;
+use super::wholeness;
 use crate::cluster::{Catalog, Lost, ModelsWanted, Scheduler, Watch};
 use crate::counts::rows_to_scan;
 
@@ -55,11 +57,15 @@ impl Backend {
         let request = RequestInfo::current();
         let query = request.as_ref().and_then(|request| request.query.clone());
         let mut losses = vec![];
+        let mut context = Arc::clone(context);
+        if wholeness::sorts_a_join(planned.as_ref()) {
+            context = with_static_plan(&context);
+        }
         loop {
             // From before the job begins: a loss in between is not missed.
             let mut lost = self.watch.subscribe();
             let (sender, statuses) = mpsc::channel(256);
-            let job = self.scheduler.submit(name, Arc::clone(context), plan.clone(), sender).await?;
+            let job = self.scheduler.submit(name, Arc::clone(&context), plan.clone(), sender).await?;
             log::info!("job {job} begins: {name}");
             let cancelled = CancelOnDrop { scheduler: Arc::clone(&self.scheduler), job: Some(job.clone()) };
             if let (Some(query), Some(request)) = (&query, &request) {
@@ -80,6 +86,30 @@ impl Backend {
             match outcome {
                 Outcome::Done(partitions) => {
                     cancelled.keep();
+                    let is_adaptive = context.copied_config().ballista_adaptive_query_planner_enabled();
+                    match self.check(&job, &partitions, &planned.schema(), is_adaptive).await {
+                        Checked::Right => {}
+                        Checked::NotWhole if is_adaptive => {
+                            log::warn!(
+                                "job {job}: its adaptive plan has lost a stage; it begins again with a plan that stays"
+                            );
+                            self.scheduler.clean_up(job);
+                            context = with_static_plan(&context);
+                            continue;
+                        }
+                        Checked::NotWhole => {
+                            return Err(BallistaError::General(format!(
+                                "job {job} ended without its last stage; this is a defect of the scheduler"
+                            )));
+                        }
+                        Checked::Lost(reason) if losses.len() < AGAIN => {
+                            log::warn!("job {job}: {reason}");
+                            losses.push(reason);
+                            self.scheduler.clean_up(job);
+                            continue;
+                        }
+                        Checked::Lost(reason) => return Err(BallistaError::General(reason)),
+                    }
                     if let Some(request) = &request {
                         request.set_job(job.as_str());
                     }
@@ -102,6 +132,31 @@ impl Backend {
                     self.wait_for_executors(&wanted).await?;
                 }
             }
+        }
+    }
+
+    /// Whether a job that has succeeded gives the query's rows.
+    ///
+    /// Without adaptive planning Ballista can succeed with rows missing when an executor is lost: then each that the job has
+    /// used must answer after the job's end.
+    async fn check(
+        &self,
+        job: &JobId,
+        partitions: &[PartitionLocation],
+        schema: &SchemaRef,
+        is_adaptive: bool,
+    ) -> Checked {
+        // Jobs are kept for an hour; one that is gone cannot be looked at.
+        let Some(graph) = self.watch.graph(job.as_str()).await else { return Checked::Right };
+        if !wholeness::is_whole(&graph, partitions, schema) {
+            return Checked::NotWhole;
+        }
+        if is_adaptive {
+            return Checked::Right;
+        }
+        match self.watch.answer_now(wholeness::executors(&graph)).await {
+            Ok(()) => Checked::Right,
+            Err(reason) => Checked::Lost(reason),
         }
     }
 
@@ -188,6 +243,21 @@ impl Backend {
             }
         }
     }
+}
+
+enum Checked {
+    Right,
+    NotWhole,
+    Lost(String),
+}
+
+/// The same session with plans that are made once.
+fn with_static_plan(context: &SessionContext) -> Arc<SessionContext> {
+    let state = context.state();
+    let id = state.session_id().to_string();
+    let config = state.config().clone().with_ballista_adaptive_query_planner(false);
+    let state = SessionStateBuilder::new_from_existing(state).with_session_id(id).with_config(config).build();
+    Arc::new(SessionContext::new_with_state(state))
 }
 
 enum Outcome {

@@ -11,6 +11,7 @@ mod request;
 mod results;
 mod service;
 mod sessions;
+mod wholeness;
 
 use std::sync::Arc;
 use std::time::Duration;

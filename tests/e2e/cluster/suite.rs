@@ -18,6 +18,8 @@ const SUITE: &[&str] = &[
     "SELECT uid WHERE width > 250 UNION ALL SELECT uid WHERE height > 250 ORDER BY 1",
     "SELECT count(*) AS n FROM ((SELECT uid FROM corpus ORDER BY uid LIMIT 9) UNION ALL SELECT uid FROM corpus WHERE width > 9)",
     "SELECT uid, unifilter(image, text) AS q WHERE width > 250 UNION ALL SELECT uid, 1 WHERE height > 250 ORDER BY 2, 1",
+    "SELECT count(*) AS n FROM (SELECT max(width) AS w FROM corpus UNION ALL SELECT 1 UNION ALL SELECT width WHERE width > 9)",
+    "(SELECT uid ORDER BY width DESC, uid LIMIT 3) UNION ALL (SELECT uid ORDER BY width, uid LIMIT 3) ORDER BY 1",
     "SELECT uid WHERE width > 250 UNION SELECT uid WHERE height > 250 ORDER BY 1",
     "SELECT uid WHERE width > 250 INTERSECT SELECT uid WHERE height > 200 ORDER BY 1",
     "SELECT uid WHERE width > 150 EXCEPT SELECT uid WHERE height > 250 ORDER BY 1",
@@ -46,6 +48,27 @@ fn a_cluster_answers_as_one_process_does() {
     }
     let documents = format!("SELECT uid, unifilter(images, texts) AS q FROM '{DOCUMENTS}' ORDER BY uid LIMIT 8");
     assert_close(&cluster.sql(&documents).rows(), &Tamis::sql([], &documents).rows(), &documents);
+    // Many files: other plans.
+    let folder = tempfile::tempdir().expect("a folder");
+    for n in 1..=5 {
+        let target = folder.path().join(format!("{n}.parquet")).display().to_string();
+        let query =
+            format!("SELECT concat(uid, '-{n}') AS uid, width + {n} AS width FROM '{file}' WHERE width % 5 <> {n}");
+        assert_eq!(Tamis::sql(["-o", &target], &query).run().code, Some(0));
+    }
+    let many = format!("{}/*.parquet", folder.path().display());
+    for query in [
+        "(SELECT uid FROM t ORDER BY width DESC, uid LIMIT 5) UNION ALL (SELECT uid FROM t ORDER BY width, uid LIMIT 5) ORDER BY 1",
+        "SELECT count(*) AS n FROM (SELECT max(width) AS w FROM t UNION ALL SELECT min(width) FROM t UNION ALL SELECT width FROM t WHERE width > 9)",
+        "SELECT uid, sum(width) OVER (ORDER BY uid ROWS BETWEEN 3 PRECEDING AND CURRENT ROW) AS s FROM t ORDER BY uid",
+        "SELECT a.uid, b.n FROM t a JOIN (SELECT width, count(*) AS n FROM t GROUP BY 1) b ON a.width = b.width ORDER BY 1",
+        "SELECT a.uid, row_number() OVER (ORDER BY a.uid) AS r FROM t a JOIN (SELECT width, count(*) AS n FROM t GROUP BY 1) b ON a.width = b.width ORDER BY 1",
+        "SELECT uid FROM t WHERE width > (SELECT avg(width) FROM t) ORDER BY uid",
+    ] {
+        let query =
+            query.replace("FROM t a", &format!("FROM '{many}' AS a")).replace("FROM t", &format!("FROM '{many}' AS t"));
+        assert_close(&cluster.sql(&query).rows(), &Tamis::sql([], &query).rows(), &query);
+    }
     // One file with one row group is work for both.
     let both = cluster.progress();
     let rows = both["executors"].as_array().expect("executors").iter().map(|e| e["rows"].as_u64().expect("a number"));

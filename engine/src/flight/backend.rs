@@ -12,6 +12,7 @@ use ballista_flight_sql::{QueryBackend, QueryResult};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
@@ -77,6 +78,7 @@ impl Backend {
                 });
             }
             let outcome = match self.wait(&job, statuses, &mut lost, &wanted).await {
+                Ok(Outcome::Done(partitions)) => self.look_through(&job, &context, &planned, partitions).await,
                 Ok(outcome) => outcome,
                 Err(error) => {
                     cancelled.keep();
@@ -86,34 +88,21 @@ impl Backend {
             match outcome {
                 Outcome::Done(partitions) => {
                     cancelled.keep();
-                    let is_adaptive = context.copied_config().ballista_adaptive_query_planner_enabled();
-                    match self.check(&job, &partitions, &planned.schema(), is_adaptive).await {
-                        Checked::Right => {}
-                        Checked::NotWhole if is_adaptive => {
-                            log::warn!(
-                                "job {job}: its adaptive plan has lost a stage; it begins again with a plan that stays"
-                            );
-                            self.scheduler.clean_up(job);
-                            context = with_static_plan(&context);
-                            continue;
-                        }
-                        Checked::NotWhole => {
-                            return Err(BallistaError::General(format!(
-                                "job {job} ended without its last stage; this is a defect of the scheduler"
-                            )));
-                        }
-                        Checked::Lost(reason) if losses.len() < AGAIN => {
-                            log::warn!("job {job}: {reason}");
-                            losses.push(reason);
-                            self.scheduler.clean_up(job);
-                            continue;
-                        }
-                        Checked::Lost(reason) => return Err(BallistaError::General(reason)),
-                    }
                     if let Some(request) = &request {
                         request.set_job(job.as_str());
                     }
                     return Ok(Done { job, schema: planned.schema(), partitions });
+                }
+                Outcome::NotWhole if !is_adaptive(&context) => {
+                    return Err(BallistaError::General(format!(
+                        "job {job} ended without its last stage; this is a defect of the scheduler"
+                    )));
+                }
+                Outcome::NotWhole => {
+                    cancelled.keep();
+                    log::warn!("job {job}: its adaptive plan has lost a stage; it begins again with a plan that stays");
+                    self.scheduler.clean_up(job);
+                    context = with_static_plan(&context);
                 }
                 Outcome::Lost(reason) => {
                     drop(cancelled);
@@ -139,24 +128,27 @@ impl Backend {
     ///
     /// Without adaptive planning Ballista can succeed with rows missing when an executor is lost: then each that the job has
     /// used must answer after the job's end.
-    async fn check(
+    async fn look_through(
         &self,
         job: &JobId,
-        partitions: &[PartitionLocation],
-        schema: &SchemaRef,
-        is_adaptive: bool,
-    ) -> Checked {
+        context: &SessionContext,
+        planned: &Arc<dyn ExecutionPlan>,
+        partitions: Vec<PartitionLocation>,
+    ) -> Outcome {
         // Jobs are kept for an hour; one that is gone cannot be looked at.
-        let Some(graph) = self.watch.graph(job.as_str()).await else { return Checked::Right };
-        if !wholeness::is_whole(&graph, partitions, schema) {
-            return Checked::NotWhole;
+        let Some(graph) = self.watch.graph(job.as_str()).await else { return Outcome::Done(partitions) };
+        if !wholeness::is_whole(&graph, &partitions, &planned.schema()) {
+            return Outcome::NotWhole;
         }
-        if is_adaptive {
-            return Checked::Right;
+        if is_adaptive(context) {
+            return Outcome::Done(partitions);
         }
         match self.watch.answer_now(wholeness::executors(&graph)).await {
-            Ok(()) => Checked::Right,
-            Err(reason) => Checked::Lost(reason),
+            Ok(()) => Outcome::Done(partitions),
+            Err(reason) => {
+                self.scheduler.clean_up(job.clone());
+                Outcome::Lost(reason)
+            }
         }
     }
 
@@ -245,10 +237,8 @@ impl Backend {
     }
 }
 
-enum Checked {
-    Right,
-    NotWhole,
-    Lost(String),
+fn is_adaptive(context: &SessionContext) -> bool {
+    context.copied_config().ballista_adaptive_query_planner_enabled()
 }
 
 /// The same session with plans that are made once.
@@ -262,6 +252,8 @@ fn with_static_plan(context: &SessionContext) -> Arc<SessionContext> {
 
 enum Outcome {
     Done(Vec<PartitionLocation>),
+    /// It succeeded, and its stages do not make up the query.
+    NotWhole,
     Lost(String),
 }
 
@@ -353,7 +345,7 @@ impl QueryBackend for Backend {
         let Some(_running) = self.watch.begin_query() else {
             return Err(BallistaError::General("this server is about to end and takes no more queries".into()));
         };
-        if !context.copied_config().ballista_adaptive_query_planner_enabled() {
+        if !is_adaptive(&context) {
             return Err(BallistaError::General(
                 "ballista.planner.adaptive.enabled is off: without adaptive execution the loss of an executor can lose \
                  rows; SET ballista.planner.adaptive.enabled = true"

@@ -1,11 +1,12 @@
 //! Flight SQL: how clients, notebooks and BI tools ask a cluster.
 //!
 //! Ballista's frontend does the protocol over a [`QueryBackend`](ballista_flight_sql::QueryBackend) of ours. Around it stands
-//! [`service`], which knows who asks, what they may fetch, and binds parameters.
+//! [`front`], which knows who asks and what they may fetch; [`service`] has the protocol's methods.
 
 mod backend;
 pub(crate) mod client;
 mod explain;
+mod front;
 mod parameters;
 mod request;
 mod results;
@@ -25,8 +26,8 @@ use crate::access::Access;
 use crate::cluster::{Catalog, MESSAGE_BYTES, Scheduler, Watch};
 use crate::net::Link;
 use backend::Backend;
+use front::TamisFlight;
 use results::Results;
-use service::TamisFlight;
 use sessions::Sessions;
 
 /// Where the progress of a query is asked for: an action of Flight, with the query's id as its body.

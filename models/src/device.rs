@@ -1,33 +1,49 @@
-//! Devices: opening one, and what arithmetic it does.
+//! Devices: what arithmetic a choice of device and dtype comes to.
 
 use std::fmt;
 
-use candle_core::{DType, Device};
+use crate::kernels::{Isa, Numbers, Storage};
+use crate::{DeviceChoice, DtypeChoice};
 
-use crate::{DeviceChoice, DtypeChoice, LoadError};
+/// Counts changes of the kernels that change scores by more than the order of additions does.
+const KERNELS_VERSION: u32 = 1;
 
-/// Opens the device that was asked for.
-pub(crate) fn open(choice: DeviceChoice) -> Result<Device, LoadError> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Auto => {
-            Device::cuda_if_available(0).map_err(|e| LoadError::Device { device: "auto".into(), reason: e.to_string() })
+/// The type of a model's weights, and of its activations where the device computes in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dtype {
+    F32,
+    Bf16,
+    F16,
+    Int8,
+}
+
+impl Dtype {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
         }
-        DeviceChoice::Cuda(n) => Device::new_cuda(n).map_err(|e| {
-            let reason = match candle_core::utils::cuda_is_available() {
-                true => e.to_string(),
-                false => "this build of tamis has no CUDA; use cpu or auto".into(),
-            };
-            LoadError::Device { device: format!("cuda:{n}"), reason }
-        }),
+    }
+
+    /// What the kernels keep such weights as.
+    pub(crate) fn storage(self) -> Storage {
+        match self {
+            Self::F32 => Storage::F32,
+            Self::Bf16 => Storage::Bf16,
+            Self::F16 => Storage::F16,
+            Self::Int8 => Storage::I8,
+        }
     }
 }
 
 /// What a model computes in: scores of different arithmetic differ in their last digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Arithmetic {
-    pub(crate) dtype: DType,
-    is_cuda: bool,
+    pub(crate) dtype: Dtype,
+    pub(crate) is_cuda: bool,
+    isa: Isa,
 }
 
 impl Arithmetic {
@@ -36,23 +52,56 @@ impl Arithmetic {
         let is_cuda = match device {
             DeviceChoice::Cpu => false,
             DeviceChoice::Cuda(_) => true,
-            DeviceChoice::Auto => candle_core::utils::cuda_is_available(),
+            DeviceChoice::Auto => has_cuda(),
         };
         let dtype = match dtype {
-            DtypeChoice::Auto if !is_cuda => DType::F32,
-            DtypeChoice::Auto | DtypeChoice::Bf16 => DType::BF16,
-            DtypeChoice::F32 => DType::F32,
-            DtypeChoice::F16 => DType::F16,
+            DtypeChoice::Auto if !is_cuda => Dtype::F32,
+            DtypeChoice::Auto | DtypeChoice::Bf16 => Dtype::Bf16,
+            DtypeChoice::F32 => Dtype::F32,
+            DtypeChoice::F16 => Dtype::F16,
+            DtypeChoice::Int8 => Dtype::Int8,
         };
-        Self { dtype, is_cuda }
+        Self { dtype, is_cuda, isa: Isa::detect() }
+    }
+
+    /// On a CPU, with the instructions that it has.
+    pub(crate) fn isa(self) -> Isa {
+        self.isa
+    }
+
+    /// Whether activations are rounded to bf16 before each product: only where the CPU multiplies bf16.
+    fn rounds_activations(self) -> bool {
+        self.dtype.storage().attention(self.isa) == Numbers::Bf16
     }
 }
 
 /// `f32 on cpu`: the class of device and the dtype, as a fingerprint has them.
 impl fmt::Display for Arithmetic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {}", self.dtype.as_str(), if self.is_cuda { "cuda" } else { "cpu" })
+        let dtype = self.dtype.as_str();
+        match self.is_cuda {
+            true => write!(f, "{dtype} on cuda"),
+            false if self.rounds_activations() => write!(f, "{dtype} on cpu with bf16 products"),
+            false => write!(f, "{dtype} on cpu"),
+        }
     }
+}
+
+impl Arithmetic {
+    /// What a score depends on, besides the model's files and the preprocessing.
+    pub(crate) fn identity(self) -> String {
+        match self.is_cuda {
+            true => self.to_string(),
+            false => format!("{self}, kernels {KERNELS_VERSION}"),
+        }
+    }
+}
+
+fn has_cuda() -> bool {
+    #[cfg(feature = "cuda")]
+    return candle_core::utils::cuda_is_available();
+    #[cfg(not(feature = "cuda"))]
+    false
 }
 
 #[cfg(test)]

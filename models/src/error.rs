@@ -112,14 +112,14 @@ pub enum LoadError {
     /// The checkpoint is another one than when it was looked at.
     #[error("the model's files have changed since the query began; run it again")]
     Changed,
-    /// candle refused an operation while the model was being built.
+    /// The device refused a tensor.
     #[error("building the model from {}: {source}", path.display())]
-    Candle {
+    Build {
         /// The checkpoint.
         path: PathBuf,
         /// The cause.
         #[source]
-        source: candle_core::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -187,14 +187,20 @@ pub enum SampleError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// candle refused an operation: out of device memory, a kernel that failed.
+    /// The device refused an operation: out of memory, a kernel that failed.
     #[error("forward pass over {rows} rows: {source}")]
     Forward {
         /// How many rows the batch had.
         rows: usize,
         /// The cause.
         #[source]
-        source: candle_core::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A sample was not prepared for this model.
+    #[error("forward pass: a sample was not prepared for this model: {reason}")]
+    Sample {
+        /// What is wrong with it.
+        reason: String,
     },
     /// A score came out as NaN or infinite.
     #[error("forward pass gave a score that is not a finite number; the checkpoint or the dtype is at fault")]

@@ -1,4 +1,4 @@
-//! Neural quality models for image-text data, in candle: checkpoints, preprocessing, arithmetic.
+//! Neural quality models for image-text data: checkpoints, preprocessing, arithmetic.
 //!
 //! This crate knows nothing of SQL. A model is a [`Scorer`]: it *prepares* a sample on a CPU thread (bytes and text in,
 //! pixels and token ids out) and *scores* a batch of prepared samples on a device.
@@ -6,6 +6,7 @@
 pub mod checkpoint;
 mod device;
 mod error;
+mod kernels;
 mod prepared;
 pub mod preprocess;
 mod scorer;

@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use candle_core::Tensor;
-
 /// A sample that is ready for a device: resized pixels and token ids.
 #[derive(Debug, Clone)]
 pub struct Prepared {
@@ -24,11 +22,31 @@ impl Prepared {
     }
 }
 
+/// What the vision tower and the projector made of an image: [tokens, hidden].
+#[derive(Debug)]
+pub(crate) enum Embeddings {
+    /// Of a model on a CPU.
+    Host(Vec<f32>),
+    /// Of a model in candle.
+    #[cfg(any(test, feature = "cuda"))]
+    Device(candle_core::Tensor),
+}
+
+impl Embeddings {
+    fn size_bytes(&self) -> usize {
+        match self {
+            Self::Host(values) => size_of_val(values.as_slice()),
+            #[cfg(any(test, feature = "cuda"))]
+            Self::Device(tensor) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
+        }
+    }
+}
+
 /// A resized image, and what the vision tower has made of it.
 #[derive(Debug)]
 pub struct PreparedImage {
     pixels: Vec<u8>,
-    embeddings: OnceLock<Tensor>,
+    embeddings: OnceLock<Embeddings>,
 }
 
 impl PreparedImage {
@@ -42,18 +60,18 @@ impl PreparedImage {
         &self.pixels
     }
 
-    /// Its embeddings on the model's device, once a forward pass has needed them: [tokens, hidden].
-    pub fn embeddings(&self) -> Option<&Tensor> {
+    /// Its embeddings on the model's device, once a forward pass has needed them.
+    pub(crate) fn embeddings(&self) -> Option<&Embeddings> {
         self.embeddings.get()
     }
 
     /// Keeps the embeddings for the forward passes to come; those that are there already stay.
-    pub(crate) fn set_embeddings(&self, embeddings: Tensor) {
+    pub(crate) fn set_embeddings(&self, embeddings: Embeddings) {
         let _ = self.embeddings.set(embeddings);
     }
 
     fn size_bytes(&self) -> usize {
-        let embeddings = self.embeddings().map_or(0, |e| e.elem_count() * e.dtype().size_in_bytes());
+        let embeddings = self.embeddings().map_or(0, Embeddings::size_bytes);
         size_of::<Self>() + self.pixels.capacity() + embeddings
     }
 }

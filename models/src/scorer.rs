@@ -95,6 +95,8 @@ pub enum DtypeChoice {
     Bf16,
     /// IEEE half precision, what the reference's scripts use.
     F16,
+    /// Weights and activations in bytes, on a CPU only: faster, and less exact.
+    Int8,
 }
 
 /// Loads the model at `location`: reads its configuration, maps its weights into memory and moves them to the device.
@@ -145,7 +147,8 @@ impl std::str::FromStr for DtypeChoice {
             "f32" => Ok(Self::F32),
             "bf16" => Ok(Self::Bf16),
             "f16" => Ok(Self::F16),
-            _ => Err(ParseChoiceError { given: s.into(), what: "dtype", expected: "auto, f32, bf16 or f16" }),
+            "int8" => Ok(Self::Int8),
+            _ => Err(ParseChoiceError { given: s.into(), what: "dtype", expected: "auto, f32, bf16, f16 or int8" }),
         }
     }
 }

@@ -19,5 +19,5 @@ pub use fingerprint::fingerprint;
 pub(crate) use fingerprint::of_parts;
 pub use inspect::{Inspection, inspect};
 pub use location::Location;
-pub(crate) use weights::Scope;
+pub(crate) use weights::{Matrix, Scope};
 pub use weights::{Weights, WeightsFile};

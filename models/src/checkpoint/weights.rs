@@ -5,11 +5,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::LoadError;
+use crate::kernels::{Source, Stored};
 
 /// One safetensors file.
 #[derive(Debug, Clone)]
@@ -26,10 +26,7 @@ impl WeightsFile {
 
     /// Its content.
     pub fn bytes(&self) -> &[u8] {
-        match &*self.bytes {
-            Bytes::Mapped(map) => map,
-            Bytes::Static(bytes) => bytes,
-        }
+        self.bytes.all()
     }
 }
 
@@ -37,6 +34,15 @@ impl WeightsFile {
 enum Bytes {
     Mapped(Mmap),
     Static(&'static [u8]),
+}
+
+impl Bytes {
+    fn all(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Static(bytes) => bytes,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -113,9 +119,9 @@ impl Weights {
         self.entries.get(name).map(|e| e.shape.as_slice())
     }
 
-    /// The tensors below `prefix` (which ends in a dot or is empty), to be loaded as `dtype` onto `device`.
-    pub(crate) fn under<'a>(&'a self, prefix: &str, dtype: DType, device: &'a Device) -> Scope<'a> {
-        Scope { weights: self, prefix: prefix.to_string(), dtype, device }
+    /// The tensors below `prefix` (which ends in a dot or is empty).
+    pub(crate) fn under(&self, prefix: &str) -> Scope<'_> {
+        Scope { weights: self, prefix: prefix.to_string() }
     }
 
     fn describe(&self) -> PathBuf {
@@ -132,41 +138,72 @@ impl Weights {
 pub(crate) struct Scope<'a> {
     weights: &'a Weights,
     prefix: String,
-    dtype: DType,
-    device: &'a Device,
 }
 
-impl Scope<'_> {
+/// A tensor where it lies, checked: [rows, columns].
+#[derive(Debug, Clone)]
+pub(crate) struct Matrix {
+    bytes: Arc<Bytes>,
+    range: (usize, usize),
+    stored: Stored,
+    columns: usize,
+}
+
+impl Matrix {
+    /// Its numbers.
+    pub(crate) fn source(&self) -> Source<'_> {
+        Source::new(self.stored, &self.bytes.all()[self.range.0..self.range.1], self.columns)
+    }
+}
+
+impl<'a> Scope<'a> {
     /// The scope one segment deeper.
     pub(crate) fn pp(&self, segment: impl std::fmt::Display) -> Self {
         Self { prefix: format!("{}{segment}.", self.prefix), ..self.clone() }
     }
 
-    /// Loads a tensor, which must have this shape.
-    pub(crate) fn get(&self, shape: &[usize], name: &str) -> Result<Tensor, LoadError> {
+    /// A tensor of this shape, as a matrix of its first dimension by all others.
+    pub(crate) fn matrix(&self, shape: &[usize], name: &str) -> Result<Source<'a>, LoadError> {
+        let (file, stored, entry) = self.find(shape, name)?;
+        let columns = shape.iter().skip(1).product();
+        Ok(Source::new(stored, &file.bytes()[entry.range.0..entry.range.1], columns))
+    }
+
+    /// The same, to be kept beyond the loading of the model: it holds its file.
+    pub(crate) fn kept(&self, shape: &[usize], name: &str) -> Result<Matrix, LoadError> {
+        let (file, stored, entry) = self.find(shape, name)?;
+        let columns = shape.iter().skip(1).product();
+        Ok(Matrix { bytes: Arc::clone(&file.bytes), range: entry.range, stored, columns })
+    }
+
+    /// A tensor of one dimension, in f32.
+    pub(crate) fn vector(&self, length: usize, name: &str) -> Result<Vec<f32>, LoadError> {
+        let (file, stored, entry) = self.find(&[length], name)?;
+        Ok(Source::new(stored, &file.bytes()[entry.range.0..entry.range.1], length).to_vec())
+    }
+
+    /// The tensor of this name, which must have this shape: its file, dtype and place.
+    fn find(&self, shape: &[usize], name: &str) -> Result<(&'a WeightsFile, Stored, &'a Entry), LoadError> {
         let name = format!("{}{name}", self.prefix);
-        let Some(entry) = self.weights.entries.get(&name) else {
-            let path = self.weights.describe();
+        let weights: &'a Weights = self.weights;
+        let Some(entry) = weights.entries.get(&name) else {
+            let path = weights.describe();
             return Err(LoadError::MissingTensor { path, tensor: name, expected: shape.to_vec() });
         };
-        let file = &self.weights.files[entry.file];
+        let file = &weights.files[entry.file];
         let path = || file.path.clone();
         if entry.shape != shape {
             let (found, expected) = (entry.shape.clone(), shape.to_vec());
             return Err(LoadError::TensorShape { path: path(), tensor: name, found, expected });
         }
-        let dtype = match entry.dtype {
-            Dtype::F32 => DType::F32,
-            Dtype::BF16 => DType::BF16,
-            Dtype::F16 => DType::F16,
+        match entry.dtype {
+            Dtype::F32 => Ok((file, Stored::F32, entry)),
+            Dtype::BF16 => Ok((file, Stored::Bf16, entry)),
+            Dtype::F16 => Ok((file, Stored::F16, entry)),
             other => {
                 let reason = format!("tensor {name} is {other:?}, expected f32, bf16 or f16");
-                return Err(LoadError::Weights { path: path(), reason });
+                Err(LoadError::Weights { path: path(), reason })
             }
-        };
-        let bytes = &file.bytes()[entry.range.0..entry.range.1];
-        Tensor::from_raw_buffer(bytes, dtype, shape, self.device)
-            .and_then(|t| t.to_dtype(self.dtype))
-            .map_err(|source| LoadError::Candle { path: path(), source })
+        }
     }
 }

@@ -3,15 +3,41 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use candle_core::Tensor;
 use serde_json::Value;
 
 use super::*;
+use crate::kernels::{Isa, Storage};
+use crate::prepared::Embeddings;
 use crate::preprocess;
 use crate::text::{document_ids, pair_ids};
 
 /// f32, where the resized pixels are equal.
 const TOLERANCE: f64 = 2e-5;
+
+/// What computes the scores.
+#[derive(Debug, Clone, Copy)]
+enum Computer {
+    /// The kernels, with these instructions.
+    Kernels(Isa),
+    /// candle on a CPU: what a GPU runs, but for its kernels.
+    Candle,
+}
+
+impl Computer {
+    fn all() -> Vec<Self> {
+        Isa::available().into_iter().map(Self::Kernels).chain([Self::Candle]).collect()
+    }
+
+    pub(super) fn load(self, location: &Location) -> Result<UniFilter> {
+        let arithmetic = Arithmetic::of(DeviceChoice::Cpu, DtypeChoice::F32);
+        Ok(UniFilter::load_with(location, arithmetic, |parts, arithmetic| {
+            Ok(match self {
+                Self::Kernels(isa) => Box::new(CpuModel::load(parts, Way { isa, storage: Storage::F32 })?),
+                Self::Candle => Box::new(candle::CandleModel::load(parts, DeviceChoice::Cpu, arithmetic)?),
+            })
+        })?)
+    }
+}
 
 struct Golden {
     model: UniFilter,
@@ -20,13 +46,13 @@ struct Golden {
 }
 
 impl Golden {
-    fn load(name: &str) -> Result<Self> {
+    fn load(name: &str, computer: Computer) -> Result<Self> {
         let folder = PathBuf::from("tests/golden").join(name);
         let location = match folder.join("config.json").is_file() {
             true => Location::Folder(folder.clone()),
             false => Location::Folder(PathBuf::from("assets").join(name)),
         };
-        let model = UniFilter::load(&location, DeviceChoice::Cpu, DtypeChoice::F32)?;
+        let model = computer.load(&location)?;
         let cases = serde_json::from_slice(&std::fs::read(folder.join("cases.json"))?)?;
         Ok(Self { model, cases, folder })
     }
@@ -49,8 +75,8 @@ fn ids_of(case: &Value) -> Vec<Option<u32>> {
     ids.map(|id| id.as_i64().and_then(|id| u32::try_from(id).ok())).collect()
 }
 
-fn check_captions(name: &str) -> Result<()> {
-    let golden = Golden::load(name)?;
+fn check_captions(name: &str, computer: Computer) -> Result<()> {
+    let golden = Golden::load(name, computer)?;
     let mut worst = 0f64;
     let mut prepared = Vec::new();
     for case in golden.cases("captions")? {
@@ -62,7 +88,7 @@ fn check_captions(name: &str) -> Result<()> {
         assert_eq!(Some(sample.positions as u64), case["sequence_length"].as_u64(), "{name} {id}: positions");
         let score = f64::from(golden.model.score(std::slice::from_ref(&sample))?.scores[0]);
         let difference = (score - case["score"].as_f64().context("score")?).abs();
-        assert!(difference <= TOLERANCE, "{name} {id}: score {score} differs by {difference}");
+        assert!(difference <= TOLERANCE, "{name} {id}, {computer:?}: score {score} differs by {difference}");
         worst = worst.max(difference);
         prepared.push((sample, score));
     }
@@ -71,18 +97,18 @@ fn check_captions(name: &str) -> Result<()> {
     for (together, alone) in golden.model.score(&samples)?.scores.iter().zip(singles) {
         assert!((f64::from(*together) - alone).abs() <= 1e-5, "{name}: batched {together}, alone {alone}");
     }
-    println!("{name}: {} captions, largest difference {worst:.2e}", samples.len());
+    println!("{name}, {computer:?}: {} captions, largest difference {worst:.2e}", samples.len());
     Ok(())
 }
 
 #[test]
 fn captions_of_qwen2_agree() -> Result<()> {
-    check_captions("tiny-qwen2")
+    Computer::all().into_iter().try_for_each(|computer| check_captions("tiny-qwen2", computer))
 }
 
 #[test]
 fn captions_of_qwen3_agree() -> Result<()> {
-    check_captions("tiny-qwen3")
+    Computer::all().into_iter().try_for_each(|computer| check_captions("tiny-qwen3", computer))
 }
 
 type Lists = (Vec<Option<Vec<u8>>>, Vec<Option<String>>);
@@ -114,8 +140,8 @@ fn base64(text: &str) -> Result<Vec<u8>> {
         .collect())
 }
 
-fn check_documents(name: &str) -> Result<()> {
-    let golden = Golden::load(name)?;
+fn check_documents(name: &str, computer: Computer) -> Result<()> {
+    let golden = Golden::load(name, computer)?;
     let (mut worst, mut scored) = (0f64, 0);
     let mut prepared = Vec::new();
     for case in golden.cases("interleaved")? {
@@ -144,7 +170,7 @@ fn check_documents(name: &str) -> Result<()> {
                 assert_eq!(Some(sample.positions as u64), case["sequence_length"].as_u64(), "{name} {id}: positions");
                 let score = f64::from(golden.model.score(std::slice::from_ref(&sample))?.scores[0]);
                 let difference = (score - case["score"].as_f64().context("score")?).abs();
-                assert!(difference <= TOLERANCE, "{name} {id}: score {score} differs by {difference}");
+                assert!(difference <= TOLERANCE, "{name} {id}, {computer:?}: score {score} differs by {difference}");
                 (worst, scored) = (worst.max(difference), scored + 1);
                 prepared.push((sample, score));
             }
@@ -156,32 +182,34 @@ fn check_documents(name: &str) -> Result<()> {
     for (together, alone) in golden.model.score(&samples)?.scores.iter().zip(singles) {
         assert!((f64::from(*together) - alone).abs() <= 1e-5, "{name}: batched {together}, alone {alone}");
     }
-    println!("{name}: {scored} documents, largest difference {worst:.2e}");
+    println!("{name}, {computer:?}: {scored} documents, largest difference {worst:.2e}");
     Ok(())
 }
 
 #[test]
 fn documents_of_qwen2_agree() -> Result<()> {
-    check_documents("tiny-qwen2")
+    Computer::all().into_iter().try_for_each(|computer| check_documents("tiny-qwen2", computer))
 }
 
 #[test]
 fn documents_of_qwen3_agree() -> Result<()> {
-    check_documents("tiny-qwen3")
+    Computer::all().into_iter().try_for_each(|computer| check_documents("tiny-qwen3", computer))
 }
 
 /// Each stage on its own, so that a difference is found where it arises.
 #[test]
 fn every_stage_agrees() -> Result<()> {
-    for name in ["tiny-qwen2", "tiny-qwen3"] {
-        let golden = Golden::load(name)?;
+    for (name, computer) in
+        ["tiny-qwen2", "tiny-qwen3"].into_iter().flat_map(|n| Computer::all().into_iter().map(move |c| (n, c)))
+    {
+        let golden = Golden::load(name, computer)?;
         let case = golden.cases("captions")?.iter().find(|c| c["id"] == "c02").context("c02")?;
         let image = std::fs::read(golden.folder.join(case["image"].as_str().context("image")?))?;
         let text = case["caption"].as_str().context("caption")?;
         let sample = golden.model.prepare(&Sample::Pair { image: &image, text }, &Limits::default())?;
-        let features = golden.model.vision_features(&[sample.images[0].pixels()])?;
-        let close = |found: &Tensor, file: &str, tolerance: f32| -> Result<()> {
-            let (found, expected) = (found.flatten_all()?.to_vec1::<f32>()?, golden.array(file)?);
+        let features = golden.model.engine.vision_features(&[sample.images[0].pixels()])?;
+        let close = |found: &[f32], file: &str, tolerance: f32| -> Result<()> {
+            let expected = golden.array(file)?;
             ensure!(
                 found.len() == expected.len(),
                 "{name} {file}: {} values, expected {}",
@@ -195,11 +223,15 @@ fn every_stage_agrees() -> Result<()> {
         close(&features, "c02.vision_features.npy", 2e-5)?;
         let batch = std::slice::from_ref(&sample);
         assert_eq!(golden.model.encode_images(batch)?, 1);
-        close(sample.images[0].embeddings().context("embeddings")?, "c02.projector.npy", 2e-5)?;
+        let embeddings = match sample.images[0].embeddings().context("embeddings")? {
+            Embeddings::Host(values) => values.clone(),
+            Embeddings::Device(tensor) => tensor.flatten_all()?.to_vec1()?,
+        };
+        close(&embeddings, "c02.projector.npy", 2e-5)?;
         let states = golden.model.last_states(batch)?;
         let expected = golden.array("c02.last_hidden_state.npy")?;
-        let last = &expected[expected.len() - states.dim(1)?..];
-        for (found, expected) in states.squeeze(0)?.to_vec1::<f32>()?.iter().zip(last) {
+        let last = &expected[expected.len() - states.len()..];
+        for (found, expected) in states.iter().zip(last) {
             ensure!((found - expected).abs() <= 5e-5, "{name} last hidden state: {found}, expected {expected}");
         }
     }

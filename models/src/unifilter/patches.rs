@@ -1,8 +1,7 @@
 //! From resized uint8 pixels to the vision tower's patches.
 
-use candle_core::{Device, Result, Tensor};
-
 use super::config::VisionConfig;
+use crate::ModelError;
 use crate::preprocess::Normaliser;
 
 /// Cuts normalised images into patches, as a convolution whose stride is its kernel's size would read them: row by
@@ -20,27 +19,38 @@ impl Patches {
         Self { side: config.side(), patch: config.patch_size, width: config.image_size, normaliser: normaliser.clone() }
     }
 
-    /// Images (uint8, HWC, RGB) as f32 patches [images, patches, 3 * patch * patch].
-    pub(crate) fn of(&self, images: &[&[u8]], device: &Device) -> Result<Tensor> {
-        let (side, patch) = (self.side, self.patch);
-        let depth = 3 * patch * patch;
-        let mut values = Vec::with_capacity(images.len() * side * side * depth);
-        for image in images {
-            for (row, column) in (0..side * side).map(|i| (i / side, i % side)) {
-                for channel in 0..3 {
-                    let table = self.normaliser.table(channel);
-                    for y in 0..patch {
-                        let start = ((row * patch + y) * self.width + column * patch) * 3;
-                        let line = image.get(start..start + patch * 3).ok_or_else(|| short(image, self.width))?;
-                        values.extend(line.iter().skip(channel).step_by(3).map(|v| table[usize::from(*v)]));
-                    }
-                }
+    /// Patches of an image.
+    pub(crate) fn count(&self) -> usize {
+        self.side * self.side
+    }
+
+    /// Values of a patch.
+    pub(crate) fn depth(&self) -> usize {
+        3 * self.patch * self.patch
+    }
+
+    /// Whether `image` (uint8, HWC, RGB) has the size that the tower reads.
+    pub(crate) fn check(&self, image: &[u8]) -> Result<(), ModelError> {
+        if image.len() == self.width * self.width * 3 {
+            return Ok(());
+        }
+        let reason = format!("an image of {} bytes, expected {width} x {width} x 3", image.len(), width = self.width);
+        Err(ModelError::Sample { reason })
+    }
+
+    /// Writes one patch of an image that was checked: [3 * patch * patch].
+    #[inline]
+    pub(crate) fn write(&self, image: &[u8], number: usize, to: &mut [f32]) {
+        let (row, column) = (number / self.side, number % self.side);
+        let size = self.patch * self.patch;
+        for y in 0..self.patch {
+            let start = ((row * self.patch + y) * self.width + column * self.patch) * 3;
+            let pixels = image[start..start + self.patch * 3].as_chunks::<3>().0;
+            for channel in 0..3 {
+                let table = self.normaliser.table(channel);
+                let line = &mut to[channel * size + y * self.patch..][..self.patch];
+                line.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = table[usize::from(pixel[channel])]);
             }
         }
-        Tensor::from_vec(values, (images.len(), side * side, depth), device)
     }
-}
-
-fn short(image: &[u8], width: usize) -> candle_core::Error {
-    candle_core::Error::msg(format!("an image of {} bytes, expected {width} x {width} x 3", image.len()))
 }

@@ -63,7 +63,7 @@ fn remembered(
 }
 
 fn kind(arithmetic: Arithmetic) -> String {
-    format!("unifilter {PREPROCESSING_VERSION} {arithmetic}")
+    format!("unifilter {PREPROCESSING_VERSION} {}", arithmetic.identity())
 }
 
 fn compute(parts: &[(&Checkpoint, &Weights)], kind: &str) -> Result<String, LoadError> {

@@ -7,10 +7,10 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{LayerNorm, Linear, Module};
 
-use super::config::VisionConfig;
+use super::super::config::VisionConfig;
 use super::layers::{attention, layer_norm, linear, split_heads};
+use super::{Tensors, build};
 use crate::LoadError;
-use crate::checkpoint::Scope;
 
 /// Patches [images, patches, 3 * patch * patch] in, features [images, patches, hidden] out.
 #[derive(Debug)]
@@ -22,15 +22,13 @@ pub(crate) struct VisionTower {
 }
 
 impl VisionTower {
-    pub(crate) fn load(config: &VisionConfig, scope: &Scope<'_>) -> std::result::Result<Self, LoadError> {
+    pub(crate) fn load(config: &VisionConfig, scope: &Tensors<'_>) -> std::result::Result<Self, LoadError> {
         let (hidden, patch) = (config.hidden_size, config.patch_size);
         let embeddings = scope.pp("embeddings");
         let kernel = embeddings.pp("patch_embedding");
         let weight = kernel.get(&[hidden, config.num_channels, patch, patch], "weight")?;
         let inputs = config.num_channels * patch * patch;
-        let weight = weight
-            .reshape((hidden, inputs))
-            .map_err(|source| LoadError::Candle { path: "patch_embedding.weight".into(), source })?;
+        let weight = weight.reshape((hidden, inputs)).map_err(|source| build("patch_embedding.weight", source))?;
         let patch_embedding = Linear::new(weight, Some(kernel.get(&[hidden], "bias")?));
         let positions = config.side() * config.side();
         let position_embedding = embeddings.pp("position_embedding").get(&[positions, hidden], "weight")?;
@@ -64,7 +62,7 @@ struct Block {
 }
 
 impl Block {
-    fn load(config: &VisionConfig, scope: &Scope<'_>) -> std::result::Result<Self, LoadError> {
+    fn load(config: &VisionConfig, scope: &Tensors<'_>) -> std::result::Result<Self, LoadError> {
         let (hidden, inner, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
         let attention = scope.pp("self_attn");
         let mlp = scope.pp("mlp");

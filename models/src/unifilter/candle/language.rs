@@ -7,10 +7,10 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{Embedding, Linear, Module, RmsNorm};
 
-use super::config::Config;
+use super::super::config::Config;
+use super::Tensors;
 use super::layers::{attention, last_positions, linear, linear_no_bias, rms_norm, split_heads};
 use crate::LoadError;
-use crate::checkpoint::Scope;
 
 /// Embeddings [samples, length, hidden], padded on the right, in; the last real position's state after the final norm
 /// [samples, hidden] out.
@@ -24,7 +24,7 @@ pub(crate) struct LanguageModel {
 }
 
 impl LanguageModel {
-    pub(crate) fn load(config: &Config, scope: &Scope<'_>) -> std::result::Result<Self, LoadError> {
+    pub(crate) fn load(config: &Config, scope: &Tensors<'_>) -> std::result::Result<Self, LoadError> {
         let hidden = config.hidden_size;
         let embeddings = scope.pp("embed_tokens").get(&[config.vocab_size, hidden], "weight")?;
         let layers = scope.pp("layers");
@@ -88,7 +88,7 @@ struct Layer {
 }
 
 impl Layer {
-    fn load(config: &Config, scope: &Scope<'_>) -> std::result::Result<Self, LoadError> {
+    fn load(config: &Config, scope: &Tensors<'_>) -> std::result::Result<Self, LoadError> {
         let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
         Ok(Self {
             input_layernorm: rms_norm(hidden, eps, &scope.pp("input_layernorm"))?,
@@ -117,7 +117,7 @@ struct Attention {
 }
 
 impl Attention {
-    fn load(config: &Config, scope: &Scope<'_>) -> std::result::Result<Self, LoadError> {
+    fn load(config: &Config, scope: &Tensors<'_>) -> std::result::Result<Self, LoadError> {
         let (hidden, head, eps) = (config.hidden_size, config.head_dim(), config.rms_norm_eps);
         let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
         let project = |name: &str, outputs: usize| match config.is_qwen3() {
@@ -159,7 +159,7 @@ struct Mlp {
 }
 
 impl Mlp {
-    fn load(config: &Config, scope: &Scope<'_>) -> std::result::Result<Self, LoadError> {
+    fn load(config: &Config, scope: &Tensors<'_>) -> std::result::Result<Self, LoadError> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         Ok(Self {
             gate_proj: linear_no_bias(hidden, inner, &scope.pp("gate_proj"))?,

@@ -1,13 +1,13 @@
 //! Building blocks that towers and backbones share: linear maps, norms, attention.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::{LayerNorm, Linear, RmsNorm};
 
+use super::Tensors;
 use crate::LoadError;
-use crate::checkpoint::Scope;
 
 /// A linear map with a bias: `weight` [outputs, inputs], `bias` [outputs].
-pub(crate) fn linear(inputs: usize, outputs: usize, scope: &Scope<'_>) -> std::result::Result<Linear, LoadError> {
+pub(crate) fn linear(inputs: usize, outputs: usize, scope: &Tensors<'_>) -> std::result::Result<Linear, LoadError> {
     Ok(Linear::new(scope.get(&[outputs, inputs], "weight")?, Some(scope.get(&[outputs], "bias")?)))
 }
 
@@ -15,18 +15,18 @@ pub(crate) fn linear(inputs: usize, outputs: usize, scope: &Scope<'_>) -> std::r
 pub(crate) fn linear_no_bias(
     inputs: usize,
     outputs: usize,
-    scope: &Scope<'_>,
+    scope: &Tensors<'_>,
 ) -> std::result::Result<Linear, LoadError> {
     Ok(Linear::new(scope.get(&[outputs, inputs], "weight")?, None))
 }
 
 /// Layer norm over the last dimension.
-pub(crate) fn layer_norm(size: usize, eps: f64, scope: &Scope<'_>) -> std::result::Result<LayerNorm, LoadError> {
+pub(crate) fn layer_norm(size: usize, eps: f64, scope: &Tensors<'_>) -> std::result::Result<LayerNorm, LoadError> {
     Ok(LayerNorm::new(scope.get(&[size], "weight")?, scope.get(&[size], "bias")?, eps))
 }
 
 /// Root-mean-square norm over the last dimension; the mean is taken in f32.
-pub(crate) fn rms_norm(size: usize, eps: f64, scope: &Scope<'_>) -> std::result::Result<RmsNorm, LoadError> {
+pub(crate) fn rms_norm(size: usize, eps: f64, scope: &Tensors<'_>) -> std::result::Result<RmsNorm, LoadError> {
     Ok(RmsNorm::new(scope.get(&[size], "weight")?, eps))
 }
 
@@ -82,36 +82,10 @@ fn repeat_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
     x.unsqueeze(2)?.expand((batch, kv, heads / kv, length, head))?.reshape((batch, heads, length, head))
 }
 
-/// Adaptive average pooling of a square grid as a matrix: [to * to, from * from]. Bin `i` of `to` covers
-/// `floor(i * from / to)` up to `ceil((i + 1) * from / to)`, exclusive.
-pub(crate) fn pooling_matrix(from: usize, to: usize) -> Vec<f32> {
-    let bins: Vec<_> = (0..to).map(|i| (i * from / to, ((i + 1) * from).div_ceil(to))).collect();
-    let mut matrix = vec![0.; to * to * from * from];
-    for (row, y) in bins.iter().enumerate() {
-        for (column, x) in bins.iter().enumerate() {
-            let share = 1. / ((y.1 - y.0) * (x.1 - x.0)) as f32;
-            let line = &mut matrix[(row * to + column) * from * from..][..from * from];
-            for py in y.0..y.1 {
-                line[py * from + x.0..py * from + x.1].fill(share);
-            }
-        }
-    }
-    matrix
-}
-
 /// The last position of each sample: `x` [batch, length, width], gives [batch, width].
 pub(crate) fn last_positions(x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
     let rows = lengths.iter().enumerate().map(|(b, n)| x.narrow(0, b, 1)?.narrow(1, n - 1, 1)?.squeeze(1));
     Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)
-}
-
-/// The probability of class 1 where there are classes, else the one logit: `logits` [batch, labels], gives [batch].
-pub(crate) fn score_of_logits(logits: &Tensor) -> Result<Vec<f32>> {
-    let logits = logits.to_dtype(DType::F32)?;
-    match logits.dim(D::Minus1)? {
-        1 => logits.squeeze(1)?.to_vec1(),
-        _ => candle_nn::ops::softmax_last_dim(&logits)?.narrow(1, 1, 1)?.squeeze(1)?.to_vec1(),
-    }
 }
 
 #[cfg(test)]
@@ -119,14 +93,6 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-
-    #[test]
-    fn bins_of_27_to_12_start_where_the_reference_s_do() {
-        let matrix = pooling_matrix(27, 12);
-        let starts: Vec<_> = (0..12).map(|i| matrix[i * 729..][..27].iter().position(|w| *w > 0.).unwrap()).collect();
-        assert_eq!(starts, [0, 2, 4, 6, 9, 11, 13, 15, 18, 20, 22, 24]);
-        assert!(matrix.chunks(729).all(|bin| bin.iter().filter(|w| **w == 1. / 9.).count() == 9));
-    }
 
     #[test]
     fn blocks_of_queries_do_not_change_attention() -> Result<()> {

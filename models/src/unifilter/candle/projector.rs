@@ -1,12 +1,13 @@
 //! From vision features to image tokens: adaptive average pooling, then a two-layer MLP with exact GELU.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use candle_nn::{Linear, Module};
 
-use super::config::{Config, VisionConfig};
-use super::layers::{linear, pooling_matrix};
+use super::super::config::{Config, VisionConfig};
+use super::super::pooling::bins;
+use super::layers::linear;
+use super::{Tensors, build};
 use crate::LoadError;
-use crate::checkpoint::Scope;
 
 /// Features [images, patches, vision hidden] in, embeddings [images, tokens, language hidden] out.
 #[derive(Debug)]
@@ -21,14 +22,10 @@ impl Projector {
     pub(crate) fn load(
         config: &Config,
         vision: &VisionConfig,
-        device: &Device,
-        dtype: candle_core::DType,
-        scope: &Scope<'_>,
+        scope: &Tensors<'_>,
     ) -> std::result::Result<Self, LoadError> {
-        let (from, to) = (vision.side(), config.mm_num_image_tokens.isqrt());
-        let pooling = Tensor::from_vec(pooling_matrix(from, to), (to * to, from * from), device)
-            .and_then(|t| t.to_dtype(dtype))
-            .map_err(|source| LoadError::Candle { path: "mm_projector".into(), source })?;
+        let pooling = pooling_matrix(vision.side(), config.mm_num_image_tokens.isqrt(), scope)
+            .map_err(|source| build("mm_projector", source))?;
         let mlp = scope.pp("mlp_projector");
         Ok(Self {
             pooling,
@@ -41,4 +38,13 @@ impl Projector {
         let pooled = self.pooling.broadcast_matmul(features)?;
         self.second.forward(&self.first.forward(&pooled)?.gelu_erf()?)
     }
+}
+
+/// Adaptive average pooling of a square grid as a matrix: [to * to, from * from].
+fn pooling_matrix(from: usize, to: usize, tensors: &Tensors<'_>) -> Result<Tensor> {
+    let mut matrix = vec![0f32; to * to * from * from];
+    for (bin, line) in bins(from, to).iter().zip(matrix.chunks_mut(from * from)) {
+        bin.patches(from).for_each(|patch| line[patch] = 1. / bin.len() as f32);
+    }
+    Tensor::from_vec(matrix, (to * to, from * from), tensors.device)?.to_dtype(tensors.dtype)
 }

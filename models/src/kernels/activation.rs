@@ -1,0 +1,166 @@
+//! Functions of single values, without branches, so that the compiler vectorises them; and the softmax.
+
+use super::short::round;
+
+/// What a layer does to its sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activation {
+    /// Nothing.
+    None,
+    /// `x Phi(x)` by its tanh approximation: `gelu_pytorch_tanh` (Hendrycks and Gimpel, arXiv 1606.08415).
+    GeluTanh,
+    /// `x Phi(x)` by the error function.
+    GeluErf,
+    /// `silu(gate) * value` of gated weights: SwiGLU (Shazeer, arXiv 2002.05202).
+    SwiGlu,
+}
+
+impl Activation {
+    /// Applies it to values in place; SwiGLU is [`swiglu`]'s.
+    #[inline(always)]
+    pub(super) fn apply(self, values: &mut [f32]) {
+        match self {
+            Self::None | Self::SwiGlu => {}
+            Self::GeluTanh => values.iter_mut().for_each(|x| *x = gelu_tanh(*x)),
+            Self::GeluErf => values.iter_mut().for_each(|x| *x = gelu_erf(*x)),
+        }
+    }
+}
+
+/// `gates = silu(gates) * values`.
+#[inline(always)]
+pub(super) fn swiglu(gates: &mut [f32], values: &[f32]) {
+    for (gate, value) in gates.iter_mut().zip(values) {
+        *gate = *gate * sigmoid(*gate) * value;
+    }
+}
+
+/// `e^x` to about one unit in the last place; 0 below -87.3, no larger than `e^88`.
+#[inline(always)]
+pub(super) fn exp(x: f32) -> f32 {
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    let x = if x < 88. { x } else { 88. };
+    let is_small = x < -87.3;
+    let x = if is_small { -87.3 } else { x };
+    // e^x = 2^n e^r, |r| <= ln(2) / 2; the polynomial is Cephes' expf (Moshier).
+    let n = round(x * std::f32::consts::LOG2_E);
+    let r = x - n * LN_2_HIGH - n * LN_2_LOW;
+    let mut p = 1.987_569_1e-4;
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        p = p * r + coefficient;
+    }
+    let fraction = p * r * r + r + 1.;
+    let power = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    if is_small { 0. } else { fraction * power }
+}
+
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    1. / (1. + exp(-x))
+}
+
+#[inline(always)]
+fn gelu_tanh(x: f32) -> f32 {
+    // 0.5 x (1 + tanh(y)) = x sigmoid(2 y)
+    const SQRT_8_OVER_PI: f32 = 1.595_769;
+    x * sigmoid(SQRT_8_OVER_PI * (x + 0.044_715 * x * x * x))
+}
+
+#[inline(always)]
+fn gelu_erf(x: f32) -> f32 {
+    0.5 * x * (1. + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+/// Largest of some values; minus infinity of none. In 16 lanes: a single one is a chain that can't be vectorised.
+#[inline(always)]
+pub(super) fn largest(values: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if a > b { a } else { b };
+    let (whole, rest) = values.as_chunks::<16>();
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for chunk in whole {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = larger(*lane, *value);
+        }
+    }
+    rest.iter().chain(&lanes).fold(f32::NEG_INFINITY, |most, value| larger(most, *value))
+}
+
+/// Sum of `f` of some values, in 16 lanes.
+#[inline(always)]
+pub(super) fn sum(values: &mut [f32], f: impl Fn(&mut f32) -> f32) -> f32 {
+    let (whole, rest) = values.as_chunks_mut::<16>();
+    let mut lanes = [0f32; 16];
+    for chunk in whole {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += f(value);
+        }
+    }
+    rest.iter_mut().map(f).sum::<f32>() + lanes.iter().sum::<f32>()
+}
+
+/// The softmax of `values`, in place.
+pub(crate) fn softmax(values: &mut [f32]) {
+    let most = largest(values);
+    let total = sum(values, |value| {
+        *value = exp(*value - most);
+        *value
+    });
+    values.iter_mut().for_each(|value| *value /= total);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid() -> impl Iterator<Item = f32> {
+        (-100_000..=100_000).map(|i| i as f32 * 1e-3)
+    }
+
+    #[test]
+    fn exp_is_right_to_two_units_in_the_last_place() {
+        for x in grid().filter(|x| (-87.2..88.).contains(x)) {
+            let expected = f64::from(x).exp();
+            let error = (f64::from(exp(x)) - expected).abs() / expected;
+            assert!(error < 2.4e-7, "exp({x}) = {}, expected {expected}", exp(x));
+        }
+        assert_eq!((exp(-88.), exp(f32::NEG_INFINITY), exp(0.)), (0., 0., 1.));
+        assert!(exp(f32::INFINITY).is_finite() && exp(1e9) > 1e38);
+    }
+
+    #[test]
+    fn a_value_that_is_not_a_number_stays_one() {
+        for f in [exp, gelu_tanh, gelu_erf, sigmoid] {
+            assert!(f(f32::NAN).is_nan());
+        }
+    }
+
+    #[test]
+    fn activations_follow_their_formulas() {
+        for x in grid().step_by(7).map(|x| x / 5.) {
+            let x64 = f64::from(x);
+            let tanh = 0.5 * x64 * (1. + ((2. / std::f64::consts::PI).sqrt() * (x64 + 0.044715 * x64.powi(3))).tanh());
+            let erf = 0.5 * x64 * (1. + libm::erf(x64 / std::f64::consts::SQRT_2));
+            let close = |found: f32, expected: f64| (f64::from(found) - expected).abs() <= 3e-7 * (1. + expected.abs());
+            assert!(close(gelu_tanh(x), tanh), "{x}: {} {tanh}", gelu_tanh(x));
+            assert!(close(gelu_erf(x), erf), "{x}: {} {erf}", gelu_erf(x));
+            let mut gate = [x];
+            swiglu(&mut gate, &[3.]);
+            assert!(close(gate[0], 3. * x64 / (1. + (-x64).exp())), "{x}: {}", gate[0]);
+        }
+    }
+
+    #[test]
+    fn the_softmax_adds_up_whatever_the_length() {
+        for length in [1, 2, 15, 16, 17, 100] {
+            let mut values: Vec<f32> = (0..length).map(|i| ((i * 37) % 11) as f32).collect();
+            let weights: Vec<f64> = values.iter().map(|v| f64::from(*v).exp()).collect();
+            softmax(&mut values);
+            let total: f64 = weights.iter().sum();
+            for (found, weight) in values.iter().zip(&weights) {
+                assert!((f64::from(*found) - weight / total).abs() < 1e-6);
+            }
+        }
+        assert_eq!(largest(&[]), f32::NEG_INFINITY);
+    }
+}

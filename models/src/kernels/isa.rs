@@ -1,0 +1,80 @@
+//! What the CPU at hand can do.
+
+use std::sync::OnceLock;
+
+/// A family of vector instructions, with what it has for short numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Isa {
+    /// Whatever the target has: no detection, no `unsafe`.
+    Plain,
+    /// AVX2 with FMA: 8 lanes.
+    Avx2,
+    /// AVX-512 (F, BW, DQ, VL): 16 lanes.
+    Avx512 {
+        /// `vdpbf16ps`: products of two pairs of bf16, added in f32.
+        bf16: bool,
+        /// `vpdpbusd`: products of four pairs of bytes, added in i32.
+        vnni: bool,
+    },
+}
+
+impl Isa {
+    /// The best that this CPU has.
+    pub(crate) fn detect() -> Self {
+        static DETECTED: OnceLock<Isa> = OnceLock::new();
+        *DETECTED.get_or_init(|| Self::available().last().copied().unwrap_or(Self::Plain))
+    }
+
+    /// All that this CPU has, the best one last.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut found = vec![Self::Plain];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if has_avx2 {
+                found.push(Self::Avx2);
+            }
+            if has_avx2
+                && is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+            {
+                let (bf16, vnni) = (is_x86_feature_detected!("avx512bf16"), is_x86_feature_detected!("avx512vnni"));
+                found.push(Self::Avx512 { bf16: false, vnni: false });
+                if bf16 || vnni {
+                    found.push(Self::Avx512 { bf16, vnni });
+                }
+            }
+        }
+        found
+    }
+
+    /// Runs `f` compiled for this family: what is inlined into it is vectorised with its instructions.
+    #[inline]
+    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calls of functions that want a CPU feature"))]
+    pub(crate) fn vectorise<R>(self, f: impl FnOnce() -> R) -> R {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<R>(f: impl FnOnce() -> R) -> R {
+                f()
+            }
+
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            fn avx512<R>(f: impl FnOnce() -> R) -> R {
+                f()
+            }
+
+            match self {
+                Self::Plain => f(),
+                // SAFETY: these variants exist only where the features were found (`available`).
+                Self::Avx2 => unsafe { avx2(f) },
+                // SAFETY: as above.
+                Self::Avx512 { .. } => unsafe { avx512(f) },
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        f()
+    }
+}

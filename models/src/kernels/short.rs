@@ -1,0 +1,68 @@
+//! Short numbers: conversions that the compiler can vectorise, each without a branch.
+
+/// The nearest bf16, ties to even, in the lower half of a word.
+#[inline(always)]
+pub(super) fn to_bf16(value: f32) -> u32 {
+    let bits = value.to_bits();
+    bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16
+}
+
+/// The nearest f16 in the lower half of a word.
+#[inline(always)]
+pub(super) fn to_f16(value: f32) -> u32 {
+    u32::from(half::f16::from_f32(value).to_bits())
+}
+
+/// The value of a finite f16 in the lower half of a word.
+#[inline(always)]
+pub(super) fn from_f16(half: u32) -> f32 {
+    // Its exponent and fraction moved to f32's places, and 2^112 to make up for the difference of the two biases. That
+    // is right for subnormal numbers too.
+    let magnitude = f32::from_bits((half & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
+    f32::from_bits(magnitude.to_bits() | (half & 0x8000) << 16)
+}
+
+/// The nearest whole number, ties to even, of a value within +-2^22.
+#[inline(always)]
+pub(super) fn round(value: f32) -> f32 {
+    const MAGIC: f32 = 12_582_912.; // 1.5 * 2^23: adding it leaves no room for a fraction
+    (value + MAGIC) - MAGIC
+}
+
+/// Bits of the nearest signed byte of `value`, which is within +-127.
+#[inline(always)]
+pub(super) fn to_i8(value: f32) -> u32 {
+    // The lowest byte of 1.5 * 2^23 + value is value's.
+    (value + 12_582_912.).to_bits() & 0xff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_finite_f16_comes_back() {
+        for bits in (0..=u16::MAX).filter(|bits| half::f16::from_bits(*bits).is_finite()) {
+            let expected = half::f16::from_bits(bits).to_f32();
+            assert_eq!(from_f16(u32::from(bits)).to_bits(), expected.to_bits(), "{bits:#x}");
+        }
+    }
+
+    #[test]
+    fn bf16_rounds_as_the_crate_half_does() {
+        for bits in (0..u32::MAX).step_by(65_537 / 3) {
+            let value = f32::from_bits(bits);
+            if value.is_finite() {
+                assert_eq!(to_bf16(value), u32::from(half::bf16::from_f32(value).to_bits()), "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_and_whole_numbers_round_to_even() {
+        for (value, expected) in [(0.5, 0), (1.5, 2), (-0.5, 0), (-1.5, -2), (126.6, 127), (-127., -127)] {
+            assert_eq!(to_i8(value) as u8 as i8, expected);
+            assert_eq!(round(value) as i8, expected);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The innermost product: a few packed rows by a few packed columns, with all sums in registers.
+#![expect(unsafe_code, reason = "calls of functions that want a CPU feature, on pointers into checked slices")]
+
+use super::dot::{Dot, plain};
+use super::isa::Isa;
+
+/// What the groups of a product hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// One f32.
+    F32,
+    /// Two bf16.
+    Bf16,
+    /// Two i16.
+    I16,
+    /// Four bytes, those of the left side unsigned.
+    U8I8,
+}
+
+impl Numbers {
+    /// Numbers in a group.
+    pub(crate) fn per_group(self) -> usize {
+        match self {
+            Self::F32 => 1,
+            Self::Bf16 | Self::I16 => 2,
+            Self::U8I8 => 4,
+        }
+    }
+}
+
+/// `groups`, left [groups, rows], right [groups, columns], starting values [columns] or null, out [rows, columns].
+type Run = unsafe fn(usize, *const u32, *const u32, *const i32, *mut f32);
+
+/// A product of `rows` by `columns` for one family of instructions and one kind of number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tile {
+    rows: usize,
+    columns: usize,
+    run: Run,
+}
+
+/// Room for the largest tile.
+pub(crate) const MOST: usize = 14 * 32;
+
+/// A tile's function, compiled for the CPU features that its instructions want.
+macro_rules! tile {
+    ($features:literal, $dot:ty, $rows:literal x $vectors:literal) => {{
+        #[target_feature(enable = $features)]
+        unsafe fn run(groups: usize, left: *const u32, right: *const u32, start: *const i32, out: *mut f32) {
+            // SAFETY: the caller's.
+            unsafe { multiply::<$dot, $rows, $vectors>(groups, left, right, start, out) }
+        }
+        Tile { rows: $rows, columns: $vectors * <$dot>::LANES, run }
+    }};
+    ($dot:ty, $rows:literal x $vectors:literal) => {
+        Tile { rows: $rows, columns: $vectors * <$dot>::LANES, run: multiply::<$dot, $rows, $vectors> }
+    };
+}
+
+impl Tile {
+    /// The tile for these numbers; `None` if the family has no instruction for them.
+    pub(crate) fn new(isa: Isa, numbers: Numbers) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        use super::dot::{avx2, avx512};
+        Some(match (isa, numbers) {
+            (Isa::Plain, numbers) => Self::plain(numbers),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx2, Numbers::F32) => tile!("avx2,fma", avx2::F32, 6 x 2),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx2, Numbers::I16) => tile!("avx2,fma", avx2::I16, 6 x 2),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512 { .. }, Numbers::F32) => tile!("avx512f,avx512bw,avx512dq,avx512vl", avx512::F32, 14 x 2),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512 { .. }, Numbers::I16) => tile!("avx512f,avx512bw,avx512dq,avx512vl", avx512::I16, 14 x 2),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512 { bf16: true, .. }, Numbers::Bf16) => {
+                tile!("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16", avx512::Bf16, 14 x 2)
+            }
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512 { vnni: true, .. }, Numbers::U8I8) => {
+                tile!("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni", avx512::U8I8, 14 x 2)
+            }
+            _ => return None,
+        })
+    }
+
+    /// The tile that every CPU has.
+    pub(crate) fn plain(numbers: Numbers) -> Self {
+        match numbers {
+            Numbers::F32 => tile!(plain::Plain<plain::F32, 8>, 4 x 1),
+            Numbers::Bf16 => tile!(plain::Plain<plain::Bf16, 8>, 4 x 1),
+            Numbers::I16 => tile!(plain::Plain<plain::I16, 8>, 4 x 1),
+            Numbers::U8I8 => tile!(plain::Plain<plain::U8I8, 8>, 4 x 1),
+        }
+    }
+
+    /// The AVX-512 tile's shape in plain Rust: its loops can be tested on any CPU.
+    #[cfg(test)]
+    pub(crate) fn wide(numbers: Numbers) -> Self {
+        match numbers {
+            Numbers::F32 => tile!(plain::Plain<plain::F32, 16>, 14 x 2),
+            Numbers::Bf16 => tile!(plain::Plain<plain::Bf16, 16>, 14 x 2),
+            Numbers::I16 => tile!(plain::Plain<plain::I16, 16>, 14 x 2),
+            Numbers::U8I8 => tile!(plain::Plain<plain::U8I8, 16>, 14 x 2),
+        }
+    }
+
+    /// Rows of the left side.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of the right side.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// `out = left * right`: left [groups, rows], right [groups, columns], both packed group by group; out [rows,
+    /// columns]. With `start`, the sums begin at these whole numbers [columns].
+    #[inline]
+    pub(crate) fn multiply(&self, left: &[u32], right: &[u32], start: Option<&[i32]>, out: &mut [f32]) {
+        let groups = right.len() / self.columns;
+        assert!(left.len() == groups * self.rows && right.len() == groups * self.columns, "packed sides are of a size");
+        assert!(out.len() >= self.rows * self.columns, "there is room for all sums");
+        assert!(start.is_none_or(|start| start.len() >= self.columns), "each column has its start");
+        let start = start.map_or(std::ptr::null(), <[i32]>::as_ptr);
+        // SAFETY: `new` chose a function whose instructions the CPU has; the slices were checked above.
+        unsafe { (self.run)(groups, left.as_ptr(), right.as_ptr(), start, out.as_mut_ptr()) }
+    }
+}
+
+/// # Safety
+///
+/// The CPU has `D`'s instructions; `left` is good for `groups * ROWS` groups, `right` for `groups * VECTORS * LANES`,
+/// `start`, unless null, for `VECTORS * LANES` numbers, `out` for `ROWS * VECTORS * LANES`.
+#[inline(always)]
+unsafe fn multiply<D: Dot, const ROWS: usize, const VECTORS: usize>(
+    groups: usize,
+    mut left: *const u32,
+    mut right: *const u32,
+    start: *const i32,
+    out: *mut f32,
+) {
+    // SAFETY: every offset below is within what the caller promises.
+    unsafe {
+        let mut sums = [[D::zero(); VECTORS]; ROWS];
+        if !start.is_null() {
+            for row in &mut sums {
+                for (vector, sums) in row.iter_mut().enumerate() {
+                    *sums = D::start(start.add(vector * D::LANES));
+                }
+            }
+        }
+        for _ in 0..groups {
+            let columns: [D::Groups; VECTORS] = std::array::from_fn(|vector| D::load(right.add(vector * D::LANES)));
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let group = D::splat(left.add(row));
+                for (sums, columns) in sums.iter_mut().zip(columns) {
+                    *sums = D::dot(*sums, group, columns);
+                }
+            }
+            left = left.add(ROWS);
+            right = right.add(VECTORS * D::LANES);
+        }
+        for (row, sums) in sums.into_iter().enumerate() {
+            for (vector, sums) in sums.into_iter().enumerate() {
+                D::store(sums, out.add((row * VECTORS + vector) * D::LANES));
+            }
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The right side of a product: a layer's weights, packed once as the innermost loop reads them.
+
+use rayon::prelude::*;
+
+use super::isa::Isa;
+use super::short::{from_f16, to_bf16, to_f16, to_i8};
+use super::source::Source;
+use super::tile::{Numbers, Tile};
+
+/// What weights are kept as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Storage {
+    /// 32-bit floats.
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// IEEE half precision.
+    F16,
+    /// Bytes, with one scale an output: the largest magnitude of its weights is 127 steps.
+    I8,
+}
+
+impl Storage {
+    /// Weights in 32 bits.
+    fn per_word(self) -> usize {
+        match self {
+            Self::F32 => 1,
+            Self::Bf16 | Self::F16 => 2,
+            Self::I8 => 4,
+        }
+    }
+
+    /// What a product of such weights computes with on a CPU: short numbers where it has their dot product, otherwise
+    /// f32 (of bytes: pairs of i16).
+    pub(crate) fn numbers(self, isa: Isa) -> Numbers {
+        match (self, isa) {
+            (Self::Bf16, Isa::Avx512 { bf16: true, .. }) => Numbers::Bf16,
+            (Self::F32 | Self::Bf16 | Self::F16, _) => Numbers::F32,
+            (Self::I8, Isa::Avx512 { vnni: true, .. }) => Numbers::U8I8,
+            (Self::I8, _) => Numbers::I16,
+        }
+    }
+    /// What attention between such layers computes with.
+    pub(crate) fn attention(self, isa: Isa) -> Numbers {
+        match (self, isa) {
+            (Self::Bf16 | Self::I8, Isa::Avx512 { bf16: true, .. }) => Numbers::Bf16,
+            _ => Numbers::F32,
+        }
+    }
+}
+
+/// How the outputs of a layer lie in its panels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// One after the other.
+    Straight,
+    /// The first half of the outputs are gates of the second half: each panel has gates in its first half and what they
+    /// gate in its second one.
+    Gated,
+}
+
+/// Weights [outputs, inputs] in panels of as many outputs as a tile has columns; a panel has, for each word of inputs,
+/// the words of its outputs. What is beyond the last output and input is zero.
+#[derive(Debug)]
+pub(crate) struct Weights {
+    pub(super) tile: Tile,
+    pub(super) numbers: Numbers,
+    pub(super) layout: Layout,
+    storage: Storage,
+    inputs: usize,
+    outputs: usize,
+    panels: Vec<u32>,
+    /// One a column of the panels; empty unless the storage is I8.
+    scales: Vec<f32>,
+    /// What makes up for a left side that is 128 too large: one a column; empty unless the numbers are U8I8.
+    starts: Vec<i32>,
+}
+
+/// Words of a panel that are widened at a time, where the CPU cannot compute with what is stored.
+pub(super) const WORDS_AT_ONCE: usize = 512;
+
+impl Weights {
+    /// Packs the rows of `sources`, each [outputs, inputs], one source after the other.
+    pub(crate) fn pack(isa: Isa, storage: Storage, layout: Layout, sources: &[Source<'_>]) -> Self {
+        let numbers = storage.numbers(isa);
+        // `numbers` gives only what the family has.
+        let tile = Tile::new(isa, numbers).unwrap_or_else(|| Tile::plain(numbers));
+        Self::pack_for(tile, numbers, storage, layout, sources)
+    }
+
+    pub(super) fn pack_for(
+        tile: Tile,
+        numbers: Numbers,
+        storage: Storage,
+        layout: Layout,
+        sources: &[Source<'_>],
+    ) -> Self {
+        let inputs = sources.first().map_or(0, Source::columns);
+        let rows: Vec<(&Source<'_>, usize)> = sources.iter().flat_map(|s| (0..s.rows()).map(move |r| (s, r))).collect();
+        let (outputs, columns) = (rows.len(), tile.columns());
+        // The output at a place of a panel.
+        let output = |panel: usize, column: usize| match layout {
+            Layout::Straight => Some(panel * columns + column).filter(|o| *o < outputs),
+            Layout::Gated => {
+                let half = columns / 2;
+                let place = panel * half + column % half;
+                (place < outputs / 2).then_some(if column < half { place } else { outputs / 2 + place })
+            }
+        };
+        let count = match layout {
+            Layout::Straight => outputs.div_ceil(columns),
+            Layout::Gated => (outputs / 2).div_ceil(columns / 2),
+        };
+        let words = inputs.div_ceil(storage.per_word());
+        let mut panels = vec![0; count * words * columns];
+        let mut scales = vec![1.; if storage == Storage::I8 { count * columns } else { 0 }];
+        let mut starts = vec![0; if numbers == Numbers::U8I8 { count * columns } else { 0 }];
+        let each = panels.par_chunks_mut((words * columns).max(1)).enumerate();
+        let scales_of = pieces(&mut scales, columns, count);
+        let starts_of = pieces(&mut starts, columns, count);
+        each.zip(scales_of).zip(starts_of).for_each(|(((panel, words), scales), starts)| {
+            let mut row = vec![0.; inputs];
+            for column in 0..columns {
+                let Some(output) = output(panel, column) else { continue };
+                let (source, number) = rows[output];
+                source.row(number, &mut row);
+                if let Some(scale) = scales.get_mut(column) {
+                    *scale = to_steps(&mut row);
+                }
+                let places = words.iter_mut().skip(column).step_by(columns);
+                for (place, piece) in places.zip(row.chunks(storage.per_word())) {
+                    *place = word(storage, piece);
+                }
+                if let Some(start) = starts.get_mut(column) {
+                    *start = -128 * row.iter().map(|w| i32::from(to_i8(*w) as u8 as i8)).sum::<i32>();
+                }
+            }
+        });
+        Self { tile, numbers, layout, storage, inputs, outputs, panels, scales, starts }
+    }
+
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Outputs of the product: of gated weights, one for each gate.
+    pub(crate) fn outputs(&self) -> usize {
+        match self.layout {
+            Layout::Straight => self.outputs,
+            Layout::Gated => self.outputs / 2,
+        }
+    }
+
+    pub(super) fn panels(&self) -> usize {
+        self.panels.len() / (self.words() * self.tile.columns()).max(1)
+    }
+
+    /// The scales of a panel's columns, if there are any.
+    pub(super) fn scales(&self, panel: usize) -> Option<&[f32]> {
+        self.scales.chunks(self.tile.columns()).nth(panel)
+    }
+
+    /// The numbers with which the sums of a panel's columns begin, if there are any.
+    pub(super) fn starts(&self, panel: usize) -> Option<&[i32]> {
+        self.starts.chunks(self.tile.columns()).nth(panel)
+    }
+
+    fn words(&self) -> usize {
+        self.inputs.div_ceil(self.storage.per_word())
+    }
+
+    /// Groups of a word that is widened: how much longer the sums are than the panel.
+    pub(super) fn groups_per_word(&self) -> usize {
+        self.storage.per_word() / self.numbers.per_group()
+    }
+
+    /// The words `range` of a panel as groups: the panel itself, or widened into `wide`.
+    pub(super) fn groups<'a>(
+        &'a self,
+        isa: Isa,
+        panel: usize,
+        range: std::ops::Range<usize>,
+        wide: &'a mut Vec<u32>,
+    ) -> &'a [u32] {
+        let columns = self.tile.columns();
+        let start = panel * self.words() * columns;
+        let words = &self.panels[start + range.start * columns..start + range.end * columns];
+        if self.groups_per_word() == 1 {
+            return words;
+        }
+        wide.resize(words.len() * 2, 0);
+        isa.vectorise(|| widen(self.storage, words, wide, columns));
+        wide
+    }
+
+    pub(super) fn word_count(&self) -> usize {
+        self.words()
+    }
+}
+
+/// `count` pieces of `size`, or that many empty ones.
+fn pieces<T: Send>(values: &mut [T], size: usize, count: usize) -> Vec<&mut [T]> {
+    if values.is_empty() {
+        return (0..count).map(|_| Default::default()).collect();
+    }
+    values.chunks_mut(size).collect()
+}
+
+/// Divides weights by the step that makes the largest of them 127; the step.
+fn to_steps(weights: &mut [f32]) -> f32 {
+    let largest = weights.iter().fold(0f32, |most, w| most.max(w.abs()));
+    let step = if largest > 0. { largest / 127. } else { 1. };
+    weights.iter_mut().for_each(|w| *w *= 1. / step);
+    step
+}
+
+/// Up to a word of weights, the first one in the lowest bits.
+fn word(storage: Storage, weights: &[f32]) -> u32 {
+    let encode: fn(f32) -> u32 = match storage {
+        Storage::F32 => f32::to_bits,
+        Storage::Bf16 => to_bf16,
+        Storage::F16 => to_f16,
+        Storage::I8 => to_i8,
+    };
+    let bits = 32 / storage.per_word();
+    weights.iter().enumerate().fold(0, |word, (place, weight)| word | encode(*weight) << (place * bits))
+}
+
+/// Each row of `columns` words becomes two rows of groups: bf16 and f16 as f32, bytes as pairs of i16.
+#[inline(always)]
+fn widen(storage: Storage, words: &[u32], wide: &mut [u32], columns: usize) {
+    let each = words.chunks_exact(columns).zip(wide.chunks_exact_mut(2 * columns));
+    for (words, wide) in each {
+        let (first, second) = wide.split_at_mut(columns);
+        let places = words.iter().zip(first).zip(second);
+        match storage {
+            Storage::F32 => {}
+            Storage::Bf16 => {
+                for ((word, first), second) in places {
+                    (*first, *second) = (word << 16, word & 0xffff_0000);
+                }
+            }
+            Storage::F16 => {
+                for ((word, first), second) in places {
+                    (*first, *second) = (from_f16(word & 0xffff).to_bits(), from_f16(word >> 16).to_bits());
+                }
+            }
+            Storage::I8 => {
+                let extend = |byte: u32| (byte as i32) >> 24;
+                let pair = |low: i32, high: i32| low as u32 & 0xffff | (high as u32) << 16;
+                for ((word, first), second) in places {
+                    *first = pair(extend(word << 24), extend(word << 16));
+                    *second = pair(extend(word << 8), extend(*word));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The Qwen2 / Qwen3 backbone on a CPU. What it computes: [`super::super::candle::language`].
+
+use parking_lot::Mutex;
+use rayon::prelude::*;
+
+use super::super::config::Config;
+use super::sequence::{Row, Sequences};
+use super::{Way, Workspace, rms_norm};
+use crate::LoadError;
+use crate::checkpoint::{Matrix, Scope};
+use crate::kernels::{Activation, Attention, Heads, Into, Layout, Linear, Norm, Rotary, Rows, Span};
+
+/// Sequences in; the last positions' states after the final norm out.
+#[derive(Debug)]
+pub(super) struct LanguageModel {
+    way: Way,
+    /// [vocabulary, hidden], as it lies in the file: few of its rows are ever read.
+    embed_tokens: Matrix,
+    layers: Vec<Layer>,
+    norm: Norm,
+    hidden: usize,
+    heads: Heads,
+    rotary: Mutex<Rotary>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    input_layernorm: Norm,
+    queries: Linear,
+    keys_values: Linear,
+    /// Qwen3's norms of queries and keys.
+    norms: Option<(Norm, Norm)>,
+    o_proj: Linear,
+    post_attention_layernorm: Norm,
+    gate_up: Linear,
+    down_proj: Linear,
+}
+
+/// Rows that one task rotates.
+const ROWS: usize = 16;
+
+impl LanguageModel {
+    pub(super) fn load(way: Way, config: &Config, scope: &Scope<'_>) -> Result<Self, LoadError> {
+        let hidden = config.hidden_size;
+        let layers = scope.pp("layers");
+        Ok(Self {
+            way,
+            embed_tokens: scope.pp("embed_tokens").kept(&[config.vocab_size, hidden], "weight")?,
+            layers: (0..config.num_hidden_layers)
+                .map(|i| Layer::load(way, config, &layers.pp(i)))
+                .collect::<Result<_, _>>()?,
+            norm: rms_norm(&scope.pp("norm"), hidden, config.rms_norm_eps)?,
+            hidden,
+            heads: Heads {
+                query: config.num_attention_heads,
+                key_value: config.num_key_value_heads,
+                width: config.head_dim(),
+            },
+            rotary: Mutex::new(Rotary::new(config.head_dim(), config.rope_theta() as f32)),
+        })
+    }
+
+    pub(super) fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// [samples, hidden]
+    pub(super) fn forward(&self, sequences: &Sequences<'_>, workspace: &mut Workspace) -> Vec<f32> {
+        let mut rotary = self.rotary.lock();
+        rotary.reach(sequences.longest());
+        let positions: Vec<usize> = sequences.rows.iter().map(|(_, position)| *position).collect();
+        self.embed(sequences, &mut workspace.states);
+        let Some((last, layers)) = self.layers.split_last() else {
+            return self.normed(&self.last_rows(sequences, &workspace.states));
+        };
+        let pass = |layer| Pass { model: self, layer, rotary: &rotary };
+        for layer in layers {
+            pass(layer).all(&positions, &sequences.spans, workspace);
+        }
+        // Of the last layer, only the samples' last positions are wanted; for them, everybody's keys and values.
+        let mut states = self.last_rows(sequences, &workspace.states);
+        pass(last).last(&positions, sequences, &mut states, workspace);
+        self.normed(&states)
+    }
+
+    fn embed(&self, sequences: &Sequences<'_>, states: &mut Vec<f32>) {
+        states.resize(sequences.rows.len() * self.hidden, 0.);
+        let tokens = self.embed_tokens.source();
+        for ((row, _), to) in sequences.rows.iter().zip(states.chunks_mut(self.hidden)) {
+            match row {
+                Row::Token(id) => tokens.row(*id as usize, to),
+                Row::Image(values) => to.copy_from_slice(values),
+            }
+        }
+    }
+
+    fn last_rows(&self, sequences: &Sequences<'_>, states: &[f32]) -> Vec<f32> {
+        sequences.last.iter().flat_map(|row| &states[row * self.hidden..][..self.hidden]).copied().collect()
+    }
+
+    fn normed(&self, states: &[f32]) -> Vec<f32> {
+        let mut normed = vec![0.; states.len()];
+        for (from, to) in states.chunks(self.hidden).zip(normed.chunks_mut(self.hidden)) {
+            self.norm.row(from, to);
+        }
+        normed
+    }
+}
+
+/// One layer's run.
+struct Pass<'a> {
+    model: &'a LanguageModel,
+    layer: &'a Layer,
+    rotary: &'a Rotary,
+}
+
+impl Pass<'_> {
+    /// All rows.
+    fn all(&self, positions: &[usize], spans: &[Span], workspace: &mut Workspace) {
+        let Workspace { states, queries, keys_values, mixed, narrow, .. } = workspace;
+        self.layer.input_layernorm.run(self.model.way.isa, states, narrow);
+        self.product(&self.layer.queries, positions, narrow, queries);
+        self.product(&self.layer.keys_values, positions, narrow, keys_values);
+        self.attend(queries, keys_values, spans, mixed, narrow);
+        let mut states = std::mem::take(states);
+        self.finish(&mut states, workspace);
+        workspace.states = states;
+    }
+
+    /// The samples' last rows, whose states are `last`; all rows' states are in `workspace`.
+    fn last(&self, positions: &[usize], sequences: &Sequences<'_>, last: &mut [f32], workspace: &mut Workspace) {
+        let isa = self.model.way.isa;
+        let last_positions: Vec<usize> = sequences.last.iter().map(|row| positions[*row]).collect();
+        let Workspace { states, queries, keys_values, mixed, narrow, .. } = workspace;
+        self.layer.input_layernorm.run(isa, states, narrow);
+        self.product(&self.layer.keys_values, positions, narrow, keys_values);
+        self.layer.input_layernorm.run(isa, last, narrow);
+        self.product(&self.layer.queries, &last_positions, narrow, queries);
+        self.attend(queries, keys_values, &sequences.last_spans, mixed, narrow);
+        self.finish(last, workspace);
+    }
+
+    /// Queries, or keys and values; what of them turns with the position is normed and rotated.
+    fn product(&self, linear: &Linear, positions: &[usize], from: &crate::kernels::Operand, to: &mut Vec<f32>) {
+        let heads = self.model.heads;
+        let is_queries = std::ptr::eq(linear, &self.layer.queries);
+        let (width, turning) = match is_queries {
+            true => (heads.queries(), heads.queries()),
+            false => (heads.keys_values(), heads.keys_values() / 2),
+        };
+        let norm = self.layer.norms.as_ref().map(|(queries, keys)| if is_queries { queries } else { keys });
+        to.resize(positions.len() * width, 0.);
+        linear.run(from, Into::Set(to));
+        to.par_chunks_mut(width * ROWS).zip(positions.par_chunks(ROWS)).for_each(|(rows, positions)| {
+            self.model.way.isa.vectorise(|| {
+                for (row, position) in rows.chunks_mut(width).zip(positions) {
+                    self.rotary.apply(*position, &mut row[..turning], norm);
+                }
+            });
+        });
+    }
+
+    fn attend(
+        &self,
+        queries: &[f32],
+        keys_values: &[f32],
+        spans: &[Span],
+        mixed: &mut Vec<f32>,
+        out: &mut crate::kernels::Operand,
+    ) {
+        let (heads, way) = (self.model.heads, self.model.way);
+        let rows = |values, stride| Rows { values, stride, offset: 0 };
+        let attention = Attention::new(way.isa, way.storage.attention(way.isa), heads);
+        attention.run(rows(queries, heads.queries()), rows(keys_values, heads.keys_values()), spans, mixed, out);
+    }
+
+    /// What comes after attention, whose result is in `narrow`: all of it row by row.
+    fn finish(&self, states: &mut [f32], workspace: &mut Workspace) {
+        let Workspace { narrow, wide, .. } = workspace;
+        self.layer.o_proj.run(narrow, Into::Add(states));
+        self.layer.post_attention_layernorm.run(self.model.way.isa, states, narrow);
+        self.layer.gate_up.run(narrow, Into::Operand(wide));
+        self.layer.down_proj.run(wide, Into::Add(states));
+    }
+}
+
+impl Layer {
+    fn load(way: Way, config: &Config, scope: &Scope<'_>) -> Result<Self, LoadError> {
+        let (hidden, head, eps) = (config.hidden_size, config.head_dim(), config.rms_norm_eps);
+        let (queries, keys) = (config.num_attention_heads * head, config.num_key_value_heads * head);
+        let (attention, mlp) = (scope.pp("self_attn"), scope.pp("mlp"));
+        let norms = match config.is_qwen3() {
+            true => {
+                Some((rms_norm(&attention.pp("q_norm"), head, eps)?, rms_norm(&attention.pp("k_norm"), head, eps)?))
+            }
+            false => None,
+        };
+        let has_bias = !config.is_qwen3();
+        let inner = config.intermediate_size;
+        let gate = mlp.pp("gate_proj").matrix(&[inner, hidden], "weight")?;
+        let up = mlp.pp("up_proj").matrix(&[inner, hidden], "weight")?;
+        Ok(Self {
+            input_layernorm: rms_norm(&scope.pp("input_layernorm"), hidden, eps)?,
+            queries: way.linear(&attention, &[("q_proj", queries)], hidden, has_bias)?,
+            keys_values: way.linear(&attention, &[("k_proj", keys), ("v_proj", keys)], hidden, has_bias)?,
+            norms,
+            o_proj: way.linear(&attention, &[("o_proj", hidden)], queries, false)?,
+            post_attention_layernorm: rms_norm(&scope.pp("post_attention_layernorm"), hidden, eps)?,
+            gate_up: way.layer(Layout::Gated, &[gate, up], None, Activation::SwiGlu),
+            down_proj: way.linear(&mlp, &[("down_proj", hidden)], inner, false)?,
+        })
+    }
+}

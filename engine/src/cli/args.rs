@@ -114,7 +114,7 @@ pub(super) struct SessionArgs {
     #[arg(long, value_parser = choice::<DeviceChoice>)]
     device: Option<String>,
 
-    /// What models compute in: auto, f32, bf16 or f16
+    /// What models compute in: auto, f32, bf16, f16, or int8 (on a CPU)
     #[arg(long, value_parser = choice::<DtypeChoice>)]
     dtype: Option<String>,
 }

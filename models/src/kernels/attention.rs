@@ -8,11 +8,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::activation::{exp, largest, sum};
+use super::activation::exp2;
 use super::isa::Isa;
 use super::matmul::cut;
 use super::norm::fill;
 use super::operand::{Operand, encode};
+use super::short::to_bf16;
 use super::tile::{MOST, Numbers, Tile};
 
 /// Heads of queries, and how many keys and values there are for them: each serves `query / key_value` consecutive ones.
@@ -91,17 +92,20 @@ pub(crate) struct Attention {
     heads: Heads,
 }
 
-/// Keys that a block of queries looks at together, at most.
-const KEYS: usize = 1024;
-/// Tiles of query rows in a block.
-const TILES: usize = 4;
+/// Keys that a panel of queries looks at together, at most: whole tiles, of 4, 6 or 14 rows, and whole groups.
+const KEYS: usize = 1008;
 
-/// A task's memory, kept by its thread.
+/// A task's memory, kept by its thread. Its scores are turned: a row for each key, a column for each query.
 #[derive(Debug, Default)]
 struct Scratch {
+    /// [groups of a head][query]
     queries: Vec<u32>,
+    /// [keys][query]
     scores: Vec<f32>,
+    /// [groups of keys][query]
     weights: Vec<u32>,
+    /// [values of a head][query]
+    mixed: Vec<f32>,
     row: Vec<f32>,
     groups: Vec<u32>,
 }
@@ -110,11 +114,11 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Keys and values of one head, packed as tiles read them.
+/// Keys and values of one head as left sides.
 struct Packed {
-    /// [panels of keys][groups of a head][key]
+    /// [tiles of keys][groups of a head][key]
     keys: Vec<u32>,
-    /// [parts of `KEYS` keys][panels of a head][groups of keys][value]
+    /// [parts of `KEYS` keys][tiles of a head's values][groups of keys][value]
     values: Vec<u32>,
 }
 
@@ -153,9 +157,10 @@ impl Attention {
         let pieces = cut(mixed, &lengths, group * width);
         units.into_par_iter().zip(pieces).for_each(|((span, head), out)| {
             let packed = self.pack(keys_values, span, head);
-            let rows = self.tile.rows() * TILES;
-            out.par_chunks_mut(rows * width).enumerate().for_each(|(block, out)| {
-                SCRATCH.with_borrow_mut(|scratch| self.block(queries, span, head, block * rows, &packed, scratch, out));
+            let rows = self.tile.columns();
+            out.par_chunks_mut(rows * width).enumerate().for_each(|(panel, out)| {
+                let unit = Unit { attention: self, queries, span, head, packed: &packed };
+                SCRATCH.with_borrow_mut(|scratch| unit.panel(panel * rows, scratch, out));
             });
         });
         // From unit by unit to row by row.
@@ -182,33 +187,30 @@ impl Attention {
 
     fn pack(&self, keys_values: Rows<'_>, span: &Span, head: usize) -> Packed {
         let Heads { key_value, width, .. } = self.heads;
-        let (columns, groups) = (self.tile.columns(), self.groups(width));
-        let mut keys = vec![0; span.keys().div_ceil(columns) * groups * columns];
+        let (tile, groups) = (self.tile.rows(), self.groups(width));
+        let mut keys = vec![0; span.keys().div_ceil(tile) * groups * tile];
         let mut row = vec![0; groups];
         for (key, number) in span.key_rows().enumerate() {
             encode(self.numbers, keys_values.head(number, head * width, width), &mut row);
-            let panel = &mut keys[key / columns * groups * columns..][..groups * columns];
-            let places = panel.iter_mut().skip(key % columns).step_by(columns);
-            places.zip(&row).for_each(|(place, group)| *place = *group);
+            scatter(&row, &mut keys[key / tile * groups * tile..][..groups * tile], key % tile, tile);
         }
-        let per_group = self.numbers.per_group();
-        let panels = width.div_ceil(columns);
-        let mut values = Vec::with_capacity(self.groups(span.keys()) * panels * columns);
+        let tiles = width.div_ceil(tile);
         let rows: Vec<usize> = span.key_rows().collect();
+        let mut values = vec![0; self.groups(rows.len()) * tiles * tile];
+        let (mut rest, per_group) = (values.as_mut_slice(), self.numbers.per_group());
         for part in rows.chunks(KEYS) {
-            for panel in 0..panels {
-                let first = panel * columns;
-                let count = columns.min(width - first);
-                for rows in part.chunks(per_group) {
-                    let start = values.len();
-                    values.resize(start + columns, 0);
-                    for (place, number) in rows.iter().enumerate() {
-                        let from = keys_values.head(*number, (key_value + head) * width + first, count);
-                        for (group, value) in values[start..].iter_mut().zip(from) {
-                            *group |= match self.numbers {
-                                Numbers::F32 => value.to_bits(),
-                                _ => super::short::to_bf16(*value) << (16 * place),
-                            };
+            let groups = self.groups(part.len());
+            let (values, after) = rest.split_at_mut(groups * tiles * tile);
+            rest = after;
+            for (key, number) in part.iter().enumerate() {
+                let from = keys_values.head(*number, (key_value + head) * width, width);
+                for (place, from) in from.chunks(tile).enumerate() {
+                    let to = &mut values[(place * groups + key / per_group) * tile..][..from.len()];
+                    match self.numbers {
+                        Numbers::F32 => to.iter_mut().zip(from).for_each(|(to, value)| *to = value.to_bits()),
+                        _ => {
+                            let shift = 16 * (key % per_group);
+                            to.iter_mut().zip(from).for_each(|(to, value)| *to |= to_bf16(*value) << shift);
                         }
                     }
                 }
@@ -216,137 +218,205 @@ impl Attention {
         }
         Packed { keys, values }
     }
+}
 
-    /// The rows of a unit from `first` on: a row is a query and one of the heads that share the keys. `out` [rows, width].
-    #[expect(clippy::too_many_arguments, reason = "the parts of one call of `run`")]
-    fn block(
-        &self,
-        queries: Rows<'_>,
-        span: &Span,
-        head: usize,
-        first: usize,
-        packed: &Packed,
-        scratch: &mut Scratch,
-        out: &mut [f32],
-    ) {
-        let (width, group) = (self.heads.width, self.heads.group());
-        let rows = out.len() / width;
-        let (tile_rows, columns) = (self.tile.rows(), self.tile.columns());
-        let tiles = rows.div_ceil(tile_rows);
-        let limits: Vec<usize> = (first..first + rows).map(|row| span.limit(row / group)).collect();
-        self.pack_queries(queries, span, head, first, rows, scratch);
-        let all = limits.last().copied().unwrap_or(0);
-        let (head_groups, panels) = (self.groups(width), width.div_ceil(columns));
-        let mut state = vec![(f32::NEG_INFINITY, 0f32); rows];
-        let mut values = [0f32; MOST];
-        out.fill(0.);
-        for start in (0..all).step_by(KEYS) {
-            let keys = KEYS.min(all - start);
-            let stride = keys.next_multiple_of(columns);
-            // Scores of the block.
-            scratch.scores.resize(tiles * tile_rows * stride, 0.);
-            for panel in 0..keys.div_ceil(columns) {
-                let right = &packed.keys[(start / columns + panel) * head_groups * columns..][..head_groups * columns];
-                for place in 0..tiles {
-                    let left = &scratch.queries[place * head_groups * tile_rows..][..head_groups * tile_rows];
-                    self.tile.multiply(left, right, None, &mut values);
-                    for (row, values) in values.chunks_exact(columns).take(tile_rows).enumerate() {
-                        let at = (place * tile_rows + row) * stride + panel * columns;
-                        scratch.scores[at..at + columns].copy_from_slice(values);
-                    }
-                }
-            }
-            // Weights of the block, and what they do to the sums so far.
-            let groups = self.groups(keys);
-            scratch.weights.clear();
-            scratch.weights.resize(tiles * groups * tile_rows, 0);
-            scratch.groups.resize(groups, 0);
-            let each = scratch.scores.chunks_exact_mut(stride).zip(&mut state).zip(out.chunks_exact_mut(width));
-            for (row, ((scores, state), out)) in each.enumerate() {
-                let seen = limits[row].saturating_sub(start).min(keys);
-                let row_groups = &mut scratch.groups;
-                self.isa.vectorise(
-                    #[inline(always)]
-                    || {
-                        weigh(&mut scores[..keys], seen, state, out);
-                        encode(self.numbers, &scores[..keys], row_groups);
-                    },
-                );
-                let tile = &mut scratch.weights[row / tile_rows * groups * tile_rows..][..groups * tile_rows];
-                let places = tile.iter_mut().skip(row % tile_rows).step_by(tile_rows);
-                places.zip(&scratch.groups).for_each(|(place, group)| *place = *group);
-            }
-            // Values, weighted.
-            let part_groups = self.groups(KEYS.min(span.keys() - start));
-            let part = &packed.values[self.groups(start) * panels * columns..];
-            for panel in 0..panels {
-                let right = &part[panel * part_groups * columns..][..groups * columns];
-                let count = columns.min(width - panel * columns);
-                for place in 0..tiles {
-                    let left = &scratch.weights[place * groups * tile_rows..][..groups * tile_rows];
-                    self.tile.multiply(left, right, None, &mut values);
-                    let rows = out[place * tile_rows * width..].chunks_exact_mut(width).take(tile_rows);
-                    for (out, values) in rows.zip(values.chunks_exact(columns)) {
-                        let out = &mut out[panel * columns..][..count];
-                        out.iter_mut().zip(values).for_each(|(out, value)| *out += value);
-                    }
-                }
-            }
-        }
-        for (out, (_, total)) in out.chunks_exact_mut(width).zip(&state) {
-            out.iter_mut().for_each(|value| *value /= total);
+/// Writes groups `stride` apart, from `first` on.
+fn scatter(groups: &[u32], to: &mut [u32], first: usize, stride: usize) {
+    to.iter_mut().skip(first).step_by(stride).zip(groups).for_each(|(to, group)| *to = *group);
+}
+
+/// One head's keys, and who looks at them.
+struct Unit<'a> {
+    attention: &'a Attention,
+    queries: Rows<'a>,
+    span: &'a Span,
+    head: usize,
+    packed: &'a Packed,
+}
+
+impl Unit<'_> {
+    /// A panel of queries from `first` on; each of a unit's rows is a query and one of the heads that share the keys.
+    /// `out` [rows, width].
+    fn panel(&self, first: usize, scratch: &mut Scratch, out: &mut [f32]) {
+        match self.attention.tile.columns() {
+            8 => self.panel_of::<8>(first, scratch, out),
+            16 => self.panel_of::<16>(first, scratch, out),
+            _ => self.panel_of::<32>(first, scratch, out),
         }
     }
 
-    /// Packs a block's queries, scaled by `width^-1/2`, as tiles read them.
-    fn pack_queries(
-        &self,
-        queries: Rows<'_>,
-        span: &Span,
-        head: usize,
-        first: usize,
-        rows: usize,
-        scratch: &mut Scratch,
-    ) {
-        let (width, group) = (self.heads.width, self.heads.group());
-        let (tile_rows, groups) = (self.tile.rows(), self.groups(width));
-        let scale = 1. / (width as f32).sqrt();
+    fn panel_of<const N: usize>(&self, first: usize, scratch: &mut Scratch, out: &mut [f32]) {
+        let Attention { isa, numbers, tile, heads } = *self.attention;
+        let (width, group) = (heads.width, heads.group());
+        let rows = out.len() / width;
+        let limits: [usize; N] = std::array::from_fn(|lane| self.span.limit((first + lane.min(rows - 1)) / group));
+        let all = limits.iter().copied().max().unwrap_or(0);
+        self.pack_queries(first, rows, scratch);
+        let head_groups = self.attention.groups(width);
+        let mut state = State::<N>::new();
+        scratch.mixed.clear();
+        scratch.mixed.resize(width * N, 0.);
+        let mut sums = [0f32; MOST];
+        for start in (0..all).step_by(KEYS) {
+            let keys = KEYS.min(all - start);
+            scratch.scores.resize(keys.next_multiple_of(tile.rows()) * N, 0.);
+            let tiles = start * head_groups..(start + keys).next_multiple_of(tile.rows()) * head_groups;
+            let tiles = self.packed.keys[tiles].chunks_exact(head_groups * tile.rows());
+            for (left, scores) in tiles.zip(scratch.scores.chunks_exact_mut(tile.rows() * N)) {
+                tile.multiply(left, &scratch.queries, None, scores);
+            }
+            let scores = &scratch.scores.as_chunks::<N>().0[..keys];
+            let groups = self.attention.groups(keys);
+            scratch.weights.resize(groups * N, 0);
+            let seen = limits.map(|limit| limit.saturating_sub(start).min(keys));
+            let weights = scratch.weights.as_chunks_mut::<N>().0;
+            let kept = isa.vectorise(
+                #[inline(always)]
+                || match isa {
+                    Isa::Plain => state.weigh::<false>(scores, &seen, numbers, weights),
+                    _ => state.weigh::<true>(scores, &seen, numbers, weights),
+                },
+            );
+            // Values, weighted.
+            let part_groups = self.attention.groups(KEYS.min(self.span.keys() - start));
+            let tiles = width.div_ceil(tile.rows());
+            let part = &self.packed.values[self.attention.groups(start) * tiles * tile.rows()..];
+            for (place, mixed) in scratch.mixed.chunks_mut(tile.rows() * N).enumerate() {
+                let left = &part[place * part_groups * tile.rows()..][..groups * tile.rows()];
+                tile.multiply(left, &scratch.weights, None, &mut sums);
+                let lanes = mixed.as_chunks_mut::<N>().0.iter_mut().zip(sums.as_chunks::<N>().0);
+                for (mixed, sums) in lanes {
+                    for lane in 0..N {
+                        mixed[lane] = mixed[lane] * kept[lane] + sums[lane];
+                    }
+                }
+            }
+        }
+        for (lane, out) in out.chunks_exact_mut(width).enumerate() {
+            let total = state.total[lane];
+            let values = scratch.mixed.iter().skip(lane).step_by(N);
+            out.iter_mut().zip(values).for_each(|(out, value)| *out = value / total);
+        }
+    }
+
+    /// Packs a panel's queries, scaled by `width^-1/2` and to powers of two, as tiles read them.
+    fn pack_queries(&self, first: usize, rows: usize, scratch: &mut Scratch) {
+        let Attention { numbers, tile, heads, .. } = *self.attention;
+        let (width, group) = (heads.width, heads.group());
+        let groups = self.attention.groups(width);
+        let scale = std::f32::consts::LOG2_E / (width as f32).sqrt();
         scratch.queries.clear();
-        scratch.queries.resize(rows.div_ceil(tile_rows) * tile_rows * groups, 0);
+        scratch.queries.resize(tile.columns() * groups, 0);
         scratch.row.resize(width, 0.);
         scratch.groups.resize(groups, 0);
         for row in 0..rows {
             let (query, member) = ((first + row) / group, (first + row) % group);
-            let from = queries.head(span.queries.start + query, (head * group + member) * width, width);
+            let from = self.queries.head(self.span.queries.start + query, (self.head * group + member) * width, width);
             scratch.row.iter_mut().zip(from).for_each(|(to, value)| *to = value * scale);
-            encode(self.numbers, &scratch.row, &mut scratch.groups);
-            let tile = &mut scratch.queries[row / tile_rows * groups * tile_rows..][..groups * tile_rows];
-            let places = tile.iter_mut().skip(row % tile_rows).step_by(tile_rows);
-            places.zip(&scratch.groups).for_each(|(place, group)| *place = *group);
+            encode(numbers, &scratch.row, &mut scratch.groups);
+            scatter(&scratch.groups, &mut scratch.queries, row, tile.columns());
         }
     }
 }
 
-/// Turns a row's scores into weights relative to the largest score so far; those from `seen` on are zero. `state` is the
-/// largest score and the sum of the weights, `out` the weighted values of the parts before.
+/// Of each query: the largest score so far, and the sum of the weights relative to it.
+struct State<const N: usize> {
+    most: [f32; N],
+    total: [f32; N],
+}
+
+impl<const N: usize> State<N> {
+    fn new() -> Self {
+        Self { most: [f32::NEG_INFINITY; N], total: [0.; N] }
+    }
+
+    /// Turns scores [keys][query], powers of two, into weights [groups of keys][query]; a query sees the first `seen` keys.
+    /// Gives what the weights so far are to be multiplied by.
+    #[inline(always)]
+    fn weigh<const FUSED: bool>(
+        &mut self,
+        scores: &[[f32; N]],
+        seen: &[usize; N],
+        numbers: Numbers,
+        weights: &mut [[u32; N]],
+    ) -> [f32; N] {
+        // Keys that all queries see, and those beyond.
+        let by_all = seen.iter().copied().min().unwrap_or(0);
+        let (clear, partial) = scores.split_at(by_all);
+        let mut most = self.most;
+        for scores in clear {
+            larger(&mut most, scores);
+        }
+        for (key, scores) in partial.iter().enumerate() {
+            larger(&mut most, &std::array::from_fn(|lane| hidden(scores[lane], by_all + key, seen[lane])));
+        }
+        let mut total = [0f32; N];
+        match numbers {
+            Numbers::F32 => {
+                let (clear_weights, partial_weights) = weights.split_at_mut(by_all);
+                for (scores, weights) in clear.iter().zip(clear_weights) {
+                    let found = relative::<FUSED, N>(scores, &most);
+                    add(&mut total, &found);
+                    *weights = found.map(f32::to_bits);
+                }
+                for ((key, scores), weights) in partial.iter().enumerate().zip(partial_weights) {
+                    let found = relative::<FUSED, N>(scores, &most);
+                    let found = std::array::from_fn(|lane| if by_all + key < seen[lane] { found[lane] } else { 0. });
+                    add(&mut total, &found);
+                    *weights = found.map(f32::to_bits);
+                }
+            }
+            _ => {
+                for (pair, (scores, weights)) in scores.chunks(2).zip(weights).enumerate() {
+                    let mut pair_of = [[0f32; N]; 2];
+                    for (place, (scores, to)) in scores.iter().zip(&mut pair_of).enumerate() {
+                        let key = 2 * pair + place;
+                        *to = relative::<FUSED, N>(scores, &most);
+                        if key >= by_all {
+                            *to = std::array::from_fn(|lane| if key < seen[lane] { to[lane] } else { 0. });
+                        }
+                        add(&mut total, to);
+                    }
+                    let [first, second] = pair_of;
+                    *weights = std::array::from_fn(|lane| to_bf16(first[lane]) | to_bf16(second[lane]) << 16);
+                }
+            }
+        }
+        let mut kept = [0f32; N];
+        for lane in 0..N {
+            kept[lane] = if self.total[lane] == 0. { 0. } else { exp2::<FUSED>(self.most[lane] - most[lane]) };
+            self.total[lane] = self.total[lane] * kept[lane] + total[lane];
+        }
+        self.most = most;
+        kept
+    }
+}
+
 #[inline(always)]
-fn weigh(scores: &mut [f32], seen: usize, state: &mut (f32, f32), out: &mut [f32]) {
-    let (scores, unseen) = scores.split_at_mut(seen);
-    unseen.fill(0.);
-    let (before, total) = *state;
-    let highest = largest(scores);
-    // Not `max`: a score that is not a number must stay one.
-    let most = if highest > before { highest } else { before };
-    if most == f32::NEG_INFINITY && seen == 0 {
-        return;
+fn larger<const N: usize>(most: &mut [f32; N], scores: &[f32; N]) {
+    for lane in 0..N {
+        // Not `max`: a score that is not a number is found in the sum of the weights.
+        most[lane] = if scores[lane] > most[lane] { scores[lane] } else { most[lane] };
     }
-    let now = sum(scores, |score| {
-        *score = exp(*score - most);
-        *score
-    });
-    let kept = exp(before - most);
-    if total != 0. && kept != 1. {
-        out.iter_mut().for_each(|value| *value *= kept);
+}
+
+#[inline(always)]
+fn hidden(score: f32, key: usize, seen: usize) -> f32 {
+    if key < seen { score } else { f32::NEG_INFINITY }
+}
+
+#[inline(always)]
+fn relative<const FUSED: bool, const N: usize>(scores: &[f32; N], most: &[f32; N]) -> [f32; N] {
+    let mut weights = [0f32; N];
+    for lane in 0..N {
+        weights[lane] = exp2::<FUSED>(scores[lane] - most[lane]);
     }
-    *state = (most, total * kept + now);
+    weights
+}
+
+#[inline(always)]
+fn add<const N: usize>(total: &mut [f32; N], values: &[f32; N]) {
+    for lane in 0..N {
+        total[lane] += values[lane];
+    }
 }

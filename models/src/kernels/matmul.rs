@@ -12,11 +12,11 @@ use rayon::prelude::*;
 use super::activation::{Activation, swiglu};
 use super::isa::Isa;
 use super::operand::{Operand, encode};
-use super::tile::{MOST, Numbers, Tile};
+use super::tile::{MOST, Numbers, Tile, prefetch};
 use super::weights::{Layout, WORDS_AT_ONCE, Weights};
 
 /// Rows of a block, at most: with [`WORDS_AT_ONCE`] groups each they fit the second cache level.
-const BLOCK: usize = 112;
+const BLOCK: usize = 96;
 /// Panels whose sums are kept while a block goes through the inputs part by part.
 const PANELS_AT_ONCE: usize = 16;
 
@@ -225,7 +225,14 @@ impl Linear {
             for panel in panels.clone() {
                 let right = self.weights.groups(self.isa, panel, parts.words(part), wide);
                 let start = if part == 0 { self.weights.starts(panel) } else { None };
+                // The panel after this one, a piece for each tile: it is on its way when its turn comes.
+                let next = match panel + 1 < self.weights.panels() {
+                    true => self.weights.stored(panel + 1, parts.words(part)),
+                    false => &[],
+                };
+                let mut ahead = next.chunks(next.len().div_ceil(tiles).max(1));
                 for place in 0..tiles {
+                    prefetch(ahead.next().unwrap_or_default());
                     let left_tile = &packed[place * groups * tile.rows()..][..groups * tile.rows()];
                     tile.multiply(left_tile, right, start, &mut values);
                     if parts.count > 1 {

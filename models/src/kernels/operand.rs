@@ -64,7 +64,9 @@ pub(super) fn encode(numbers: Numbers, values: &[f32], groups: &mut [u32]) -> f3
             1.
         }
         Numbers::I16 | Numbers::U8I8 => {
-            let largest = values.iter().fold(0f32, |most, value| if value.abs() > most { value.abs() } else { most });
+            // Magnitudes are ordered as their bits are, and what is not a number is the largest of all.
+            let largest = values.iter().fold(0, |most: u32, value| most.max(value.abs().to_bits()));
+            let largest = f32::from_bits(largest);
             // A row of zeros, and one that is not finite: the latter must not pass for numbers.
             let scale = if largest > 0. { largest / 127. } else { 1. };
             let inverse = 1. / scale;

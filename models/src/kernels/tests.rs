@@ -80,7 +80,7 @@ fn expected(values: &[f32], weights: &[f32], inputs: usize) -> Vec<(f64, f64)> {
 const STORAGES: [Storage; 4] = [Storage::F32, Storage::Bf16, Storage::F16, Storage::I8];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
 
     #[test]
     fn products_are_those_of_plain_arithmetic(shape in shapes(), seed in 0..u64::MAX) {

@@ -129,6 +129,19 @@ impl Tile {
     }
 }
 
+/// Asks for words that are wanted soon to be brought to the second cache level.
+#[inline]
+pub(crate) fn prefetch(words: &[u32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in words.chunks(16) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a hint reads nothing, and the address is a slice's.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = words;
+}
+
 /// # Safety
 ///
 /// The CPU has `D`'s instructions; `left` is good for `groups * ROWS` groups, `right` for `groups * VECTORS * LANES`,

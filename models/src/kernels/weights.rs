@@ -77,7 +77,7 @@ pub(crate) struct Weights {
 }
 
 /// Words of a panel that are widened at a time, where the CPU cannot compute with what is stored.
-pub(super) const WORDS_AT_ONCE: usize = 512;
+pub(super) const WORDS_AT_ONCE: usize = 384;
 
 impl Weights {
     /// Packs the rows of `sources`, each [outputs, inputs], one source after the other.
@@ -174,6 +174,13 @@ impl Weights {
         self.storage.per_word() / self.numbers.per_group()
     }
 
+    /// The words `range` of a panel.
+    pub(super) fn stored(&self, panel: usize, range: std::ops::Range<usize>) -> &[u32] {
+        let columns = self.tile.columns();
+        let start = panel * self.words() * columns;
+        &self.panels[start + range.start * columns..start + range.end * columns]
+    }
+
     /// The words `range` of a panel as groups: the panel itself, or widened into `wide`.
     pub(super) fn groups<'a>(
         &'a self,
@@ -183,8 +190,7 @@ impl Weights {
         wide: &'a mut Vec<u32>,
     ) -> &'a [u32] {
         let columns = self.tile.columns();
-        let start = panel * self.words() * columns;
-        let words = &self.panels[start + range.start * columns..start + range.end * columns];
+        let words = self.stored(panel, range);
         if self.groups_per_word() == 1 {
             return words;
         }

@@ -67,7 +67,7 @@ fn a_bad_value_names_key_value_and_what_is_accepted() {
         ("tamis.scoring.prefetch", "-3", "a whole number from 1"),
         ("tamis.scoring.on_error", "ignore", "null or fail"),
         ("tamis.scoring.device", "gpu", "auto, cpu or cuda:N"),
-        ("tamis.scoring.dtype", "f64", "auto, f32, bf16 or f16"),
+        ("tamis.scoring.dtype", "f64", "auto, f32, bf16, f16 or int8"),
         ("tamis.scoring.batch_tokens", "many", "auto or a whole number from 1"),
         ("tamis.planner.enabled", "maybe", "true or false"),
         ("tamis.unifilter.model", "", "a text that is not empty"),

@@ -121,7 +121,7 @@ impl OptionValue for DeviceChoice {
 }
 
 impl OptionValue for DtypeChoice {
-    const ACCEPTED: &'static str = "auto, f32, bf16 or f16";
+    const ACCEPTED: &'static str = "auto, f32, bf16, f16 or int8";
 
     fn parse(value: &str) -> Option<Self> {
         Self::from_str(value).ok()
@@ -133,6 +133,7 @@ impl OptionValue for DtypeChoice {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
             Self::F16 => "f16",
+            Self::Int8 => "int8",
         }
         .to_string()
     }

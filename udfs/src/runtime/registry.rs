@@ -78,7 +78,7 @@ pub(super) fn peek(key: &ModelKey) -> Option<Arc<ModelHandle>> {
 /// Makes `scorer` the model at `location`, whatever the device and dtype that a session asks for.
 pub(super) fn put(location: &Location, scorer: &Arc<dyn Scorer>) -> Result<(), Error> {
     let devices = [DeviceChoice::Auto, DeviceChoice::Cpu];
-    let dtypes = [DtypeChoice::Auto, DtypeChoice::F32, DtypeChoice::Bf16, DtypeChoice::F16];
+    let dtypes = [DtypeChoice::Auto, DtypeChoice::F32, DtypeChoice::Bf16, DtypeChoice::F16, DtypeChoice::Int8];
     for (device, dtype) in devices.into_iter().flat_map(|device| dtypes.map(|dtype| (device, dtype))) {
         let scorer = scorer.clone();
         let model = ModelHandle::new(location.to_string(), Box::new(move || Ok(scorer.clone())))?;

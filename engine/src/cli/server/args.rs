@@ -33,7 +33,7 @@ pub(in crate::cli) struct CommonArgs {
     #[arg(long, value_parser = choice::<DeviceChoice>, env = "TAMIS_DEVICE")]
     device: Option<String>,
 
-    /// What models compute in: auto, f32, bf16 or f16
+    /// What models compute in: auto, f32, bf16, f16, or int8 (on a CPU)
     #[arg(long, value_parser = choice::<DtypeChoice>, env = "TAMIS_DTYPE")]
     dtype: Option<String>,
 

@@ -12,13 +12,13 @@ use rayon::prelude::*;
 use super::activation::{Activation, swiglu};
 use super::isa::Isa;
 use super::operand::{Operand, encode};
-use super::tile::{MOST, Numbers, Tile, prefetch};
-use super::weights::{Layout, WORDS_AT_ONCE, Weights};
+use super::tile::{Numbers, Tile, prefetch};
+use super::weights::{Layout, Weights};
 
-/// Rows of a block, at most: with [`WORDS_AT_ONCE`] groups each they fit the second cache level.
-const BLOCK: usize = 96;
+/// Rows of a block, at most: with a part of the inputs each they fit the second cache level.
+const BLOCK: usize = 192;
 /// Panels whose sums are kept while a block goes through the inputs part by part.
-const PANELS_AT_ONCE: usize = 16;
+const PANELS_AT_ONCE: usize = 8;
 
 /// Where a product goes.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ struct Scratch {
     left: Vec<u32>,
     /// Widened words of a panel.
     wide: Vec<u32>,
-    /// Sums of [`PANELS_AT_ONCE`] panels over the parts so far.
+    /// [panels at once][tiles of rows][rows of a tile][columns of a tile]
     sums: Vec<f32>,
     /// [rows, outputs] of a block, where whole rows are wanted.
     rows: Vec<f32>,
@@ -58,19 +58,36 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Finished values of a block: `rows` from `row` on, `columns` of them from `column` on, `stride` apart.
-struct Finished<'a> {
-    row: usize,
-    rows: usize,
-    column: usize,
-    columns: usize,
-    stride: usize,
-    values: &'a [f32],
+/// Where a task's finished values go: rows counted from its first one, columns from its first panel's.
+enum Sink<'a> {
+    Set { out: &'a mut [f32], stride: usize },
+    Add { out: &'a mut [f32], stride: usize },
+    Groups { numbers: Numbers, out: &'a mut [u32], stride: usize },
 }
 
-impl Finished<'_> {
-    fn rows(&self) -> impl Iterator<Item = (usize, &[f32])> {
-        (0..self.rows).map(|row| (self.row + row, &self.values[row * self.stride..][..self.columns]))
+impl Sink<'_> {
+    /// Writes `values`, rows of `width` values of which the first `columns` count.
+    #[inline(always)]
+    fn write(&mut self, row: usize, rows: usize, column: usize, columns: usize, values: &[f32], width: usize) {
+        let lines = values.chunks_exact(width).take(rows).map(|line| &line[..columns]).enumerate();
+        match self {
+            Self::Set { out, stride } => {
+                for (place, line) in lines {
+                    let to = &mut out[(row + place) * *stride + column..][..columns];
+                    to.iter_mut().zip(line).for_each(|(to, value)| *to = *value);
+                }
+            }
+            Self::Add { out, stride } => {
+                lines.for_each(|(place, line)| add(&mut out[(row + place) * *stride + column..][..columns], line));
+            }
+            Self::Groups { numbers, out, stride } => {
+                let per = numbers.per_group();
+                for (place, line) in lines {
+                    let to = &mut out[(row + place) * *stride + column / per..][..columns.div_ceil(per)];
+                    encode(*numbers, line, to);
+                }
+            }
+        }
     }
 }
 
@@ -101,51 +118,36 @@ impl Linear {
     }
 
     fn by_rows(&self, left: &Operand, into: Into<'_>, blocks: &[Range<usize>]) {
-        let outputs = self.weights.outputs();
+        let stride = self.weights.outputs();
         let panels = 0..self.weights.panels();
         match into {
             Into::Set(out) => {
-                each(blocks, cut(out, blocks, outputs)).for_each(|(rows, out)| {
-                    self.block(left, rows, panels.clone(), &mut |f| {
-                        for (row, values) in f.rows() {
-                            out[row * outputs + f.column..][..f.columns].copy_from_slice(values);
-                        }
-                    });
+                each(blocks, cut(out, blocks, stride)).for_each(|(rows, out)| {
+                    self.block(left, rows, panels.clone(), Sink::Set { out, stride });
                 });
             }
             Into::Add(out) => {
-                each(blocks, cut(out, blocks, outputs)).for_each(|(rows, out)| {
-                    self.block(left, rows, panels.clone(), &mut |f| {
-                        for (row, values) in f.rows() {
-                            add(&mut out[row * outputs + f.column..][..f.columns], values);
-                        }
-                    });
+                each(blocks, cut(out, blocks, stride)).for_each(|(rows, out)| {
+                    self.block(left, rows, panels.clone(), Sink::Add { out, stride });
                 });
             }
             Into::Operand(out) => {
-                out.resize(left.rows(), outputs);
+                out.resize(left.rows(), stride);
                 let (numbers, width) = (out.numbers, out.groups_per_row());
                 let groups = cut(&mut out.groups, blocks, width);
                 let scales = cut(&mut out.scales, blocks, 1);
                 each(blocks, groups.into_iter().zip(scales).collect()).for_each(|(rows, (groups, scales))| {
                     match numbers {
-                        Numbers::F32 | Numbers::Bf16 => self.block(left, rows, panels.clone(), &mut |f| {
-                            let per = numbers.per_group();
-                            for (row, values) in f.rows() {
-                                let to = &mut groups[row * width + f.column / per..][..f.columns.div_ceil(per)];
-                                encode(numbers, values, to);
-                            }
-                        }),
+                        Numbers::F32 | Numbers::Bf16 => {
+                            let sink = Sink::Groups { numbers, out: groups, stride: width };
+                            self.block(left, rows, panels.clone(), sink);
+                        }
                         // The step is the row's: its values are wanted together.
                         Numbers::I16 | Numbers::U8I8 => {
                             let mut whole = SCRATCH.with_borrow_mut(|scratch| std::mem::take(&mut scratch.rows));
-                            whole.resize(scales.len() * outputs, 0.);
-                            self.block(left, rows, panels.clone(), &mut |f| {
-                                for (row, values) in f.rows() {
-                                    whole[row * outputs + f.column..][..f.columns].copy_from_slice(values);
-                                }
-                            });
-                            encode_rows(self.isa, numbers, &whole, outputs, groups, scales);
+                            whole.resize(scales.len() * stride, 0.);
+                            self.block(left, rows, panels.clone(), Sink::Set { out: &mut whole, stride });
+                            encode_rows(self.isa, numbers, &whole, stride, groups, scales);
                             SCRATCH.with_borrow_mut(|scratch| scratch.rows = whole);
                         }
                     }
@@ -159,142 +161,124 @@ impl Linear {
         let (rows, outputs, panels) = (left.rows(), self.weights.outputs(), self.weights.panels());
         let size = panels.div_ceil(2 * threads);
         let ranges: Vec<_> = (0..panels).step_by(size).map(|first| first..(first + size).min(panels)).collect();
-        let pieces: Vec<Vec<(usize, usize, Vec<f32>)>> = ranges
+        let pieces: Vec<(usize, usize, Vec<f32>)> = ranges
             .into_par_iter()
             .map(|panels| {
-                let mut pieces = Vec::new();
-                self.block(left, 0..rows, panels, &mut |f| {
-                    pieces.extend(f.rows().map(|(row, values)| (row, f.column, values.to_vec())));
-                });
-                pieces
+                let first = panels.start * self.outputs_per_panel();
+                let stride = (panels.end * self.outputs_per_panel()).min(outputs) - first;
+                let mut piece = vec![0.; rows * stride];
+                self.block(left, 0..rows, panels, Sink::Set { out: &mut piece, stride });
+                (first, stride, piece)
             })
             .collect();
-        let pieces = pieces.iter().flatten();
+        let gather = |out: &mut [f32], take: fn(&mut [f32], &[f32])| {
+            for (first, width, piece) in &pieces {
+                for (row, values) in piece.chunks(*width).enumerate() {
+                    take(&mut out[row * outputs + first..][..*width], values);
+                }
+            }
+        };
         match into {
-            Into::Set(out) => {
-                pieces.for_each(|(row, column, values)| {
-                    out[row * outputs + column..][..values.len()].copy_from_slice(values)
-                });
-            }
-            Into::Add(out) => {
-                pieces
-                    .for_each(|(row, column, values)| add(&mut out[row * outputs + column..][..values.len()], values));
-            }
+            Into::Set(out) => gather(out, <[f32]>::copy_from_slice),
+            Into::Add(out) => gather(out, add),
             Into::Operand(out) => {
                 let mut whole = vec![0.; rows * outputs];
-                pieces.for_each(|(row, column, values)| {
-                    whole[row * outputs + column..][..values.len()].copy_from_slice(values)
-                });
+                gather(&mut whole, <[f32]>::copy_from_slice);
                 out.resize(rows, outputs);
                 encode_rows(self.isa, out.numbers, &whole, outputs, &mut out.groups, &mut out.scales);
             }
         }
     }
 
-    /// The product of some rows with some panels; `finish` gets it tile by tile, rows counted from the range's start.
-    fn block(&self, left: &Operand, rows: Range<usize>, panels: Range<usize>, finish: &mut dyn FnMut(Finished<'_>)) {
+    /// The product of some rows with some panels.
+    fn block(&self, left: &Operand, rows: Range<usize>, panels: Range<usize>, mut sink: Sink<'_>) {
         SCRATCH.with_borrow_mut(|scratch| {
             let parts = Parts::of(&self.weights);
             pack_rows(left, rows.clone(), &self.weights.tile, &parts, &mut scratch.left);
             for start in panels.clone().step_by(PANELS_AT_ONCE) {
                 let chunk = start..(start + PANELS_AT_ONCE).min(panels.end);
-                self.chunk(left, &rows, chunk, &parts, scratch, finish);
+                self.sum_up(rows.len(), chunk.clone(), &parts, scratch);
+                let scales = &left.scales[rows.clone()];
+                self.isa.vectorise(
+                    #[inline(always)]
+                    || self.finish(chunk, panels.start, scales, &mut scratch.sums, &mut sink),
+                );
             }
         });
     }
 
-    fn chunk(
-        &self,
-        left: &Operand,
-        rows: &Range<usize>,
-        panels: Range<usize>,
-        parts: &Parts,
-        scratch: &mut Scratch,
-        finish: &mut dyn FnMut(Finished<'_>),
-    ) {
+    /// Sums of some panels over all inputs, part by part.
+    fn sum_up(&self, rows: usize, panels: Range<usize>, parts: &Parts, scratch: &mut Scratch) {
         let tile = &self.weights.tile;
         let size = tile.rows() * tile.columns();
-        let tiles = rows.len().div_ceil(tile.rows());
+        let tiles = rows.div_ceil(tile.rows());
         let Scratch { left: packed, wide, sums, .. } = scratch;
-        if parts.count > 1 {
-            sums.resize(PANELS_AT_ONCE * tiles * size, 0.);
-        }
-        let mut values = [0f32; MOST];
+        sums.resize(panels.len() * tiles * size, 0.);
         for part in 0..parts.count {
-            let (groups, packed) = (parts.groups(part), &packed[parts.start(part) * tiles * tile.rows()..]);
-            for panel in panels.clone() {
+            let groups = parts.groups(part);
+            let packed = &packed[parts.start(part) * tiles * tile.rows()..][..groups * tiles * tile.rows()];
+            for (panel, sums) in panels.clone().zip(sums.chunks_exact_mut(tiles * size)) {
                 let right = self.weights.groups(self.isa, panel, parts.words(part), wide);
-                let start = if part == 0 { self.weights.starts(panel) } else { None };
+                let start = self.weights.starts(panel);
                 // The panel after this one, a piece for each tile: it is on its way when its turn comes.
                 let next = match panel + 1 < self.weights.panels() {
                     true => self.weights.stored(panel + 1, parts.words(part)),
                     false => &[],
                 };
                 let mut ahead = next.chunks(next.len().div_ceil(tiles).max(1));
-                for place in 0..tiles {
+                for (left, sums) in packed.chunks_exact(groups * tile.rows()).zip(sums.chunks_exact_mut(size)) {
                     prefetch(ahead.next().unwrap_or_default());
-                    let left_tile = &packed[place * groups * tile.rows()..][..groups * tile.rows()];
-                    tile.multiply(left_tile, right, start, &mut values);
-                    if parts.count > 1 {
-                        let sums = &mut sums[((panel - panels.start) * tiles + place) * size..][..size];
-                        if part > 0 {
-                            add(&mut values[..size], sums);
-                        }
-                        if part + 1 < parts.count {
-                            sums.copy_from_slice(&values[..size]);
-                            continue;
-                        }
+                    match part {
+                        0 => tile.multiply(left, right, start, sums),
+                        _ => tile.add_product(left, right, sums),
                     }
-                    let row = place * tile.rows();
-                    let count = tile.rows().min(rows.len() - row);
-                    let scales = &left.scales[rows.start + row..][..count];
-                    self.finish(panel, row, scales, &mut values[..size], finish);
                 }
             }
         }
     }
 
-    /// Scales, bias and activation of a tile's sums.
-    fn finish(
-        &self,
-        panel: usize,
-        row: usize,
-        row_scales: &[f32],
-        values: &mut [f32],
-        finish: &mut dyn FnMut(Finished<'_>),
-    ) {
-        let width = self.weights.tile.columns();
-        let half = width / 2;
-        let (per_panel, is_gated) = match self.weights.layout {
-            Layout::Straight => (width, false),
-            Layout::Gated => (half, true),
-        };
-        let column = panel * per_panel;
-        let columns = per_panel.min(self.weights.outputs() - column);
-        let scales = self.weights.scales(panel);
-        let bias = self.bias.as_ref().map(|bias| &bias[column..column + columns]);
-        self.isa.vectorise(
-            #[inline(always)]
-            || {
-                if let Some(scales) = scales {
-                    for (values, row_scale) in values.chunks_exact_mut(width).zip(row_scales) {
-                        values.iter_mut().zip(scales).for_each(|(value, scale)| *value *= scale * row_scale);
+    fn outputs_per_panel(&self) -> usize {
+        match self.weights.layout {
+            Layout::Straight => self.weights.tile.columns(),
+            Layout::Gated => self.weights.tile.columns() / 2,
+        }
+    }
+
+    /// Scales, bias and activation of the sums of some panels, and where they go.
+    #[inline(always)]
+    fn finish(&self, panels: Range<usize>, first: usize, scales: &[f32], sums: &mut [f32], sink: &mut Sink<'_>) {
+        let tile = &self.weights.tile;
+        let (width, half) = (tile.columns(), tile.columns() / 2);
+        let size = tile.rows() * width;
+        let tiles = scales.len().div_ceil(tile.rows());
+        for (panel, sums) in panels.zip(sums.chunks_exact_mut(tiles * size)) {
+            let column = panel * self.outputs_per_panel();
+            let columns = self.outputs_per_panel().min(self.weights.outputs() - column);
+            let column_scales = self.weights.scales(panel);
+            let bias = self.bias.as_ref().map(|bias| &bias[column..column + columns]);
+            for (place, values) in sums.chunks_exact_mut(size).enumerate() {
+                let row = place * tile.rows();
+                let rows = tile.rows().min(scales.len() - row);
+                if let Some(column_scales) = column_scales {
+                    for (values, scale) in values.chunks_exact_mut(width).zip(&scales[row..row + rows]) {
+                        values.iter_mut().zip(column_scales).for_each(|(value, column)| *value *= column * scale);
                     }
                 }
                 if let Some(bias) = bias {
                     values.chunks_exact_mut(width).for_each(|values| add(values, bias));
                 }
-                if is_gated {
-                    for values in values.chunks_exact_mut(width) {
-                        let (gates, values) = values.split_at_mut(half);
-                        swiglu(gates, values);
+                match self.weights.layout {
+                    Layout::Straight => self.activation.apply(values),
+                    Layout::Gated => {
+                        for values in values.chunks_exact_mut(width) {
+                            let (gates, values) = values.split_at_mut(half);
+                            swiglu(gates, values);
+                        }
                     }
-                } else {
-                    self.activation.apply(values);
                 }
-            },
-        );
-        finish(Finished { row, rows: row_scales.len(), column, columns, stride: width, values });
+                sink.write(row, rows, column - first * self.outputs_per_panel(), columns, values, width);
+            }
+        }
     }
 }
 
@@ -309,15 +293,17 @@ struct Parts {
 impl Parts {
     fn of(weights: &Weights) -> Self {
         let all_words = weights.word_count();
-        // Whole numbers are added up in whole numbers only within a part: as long as their weights have starts, one part.
-        let most = if weights.starts(0).is_some() { all_words } else { WORDS_AT_ONCE / weights.groups_per_word() };
+        // A part of a panel is to fit the first cache level with some of the left side.
+        let groups = if weights.tile.columns() > 16 { 192 } else { 256 };
+        // Sums that begin somewhere else than at zero are not begun twice.
+        let most = if weights.starts(0).is_some() { all_words } else { groups / weights.groups_per_word() };
         let count = all_words.div_ceil(most.max(1)).max(1);
         let words = all_words.div_ceil(count);
         Self { count, words, all_words, groups_per_word: weights.groups_per_word() }
     }
 
     fn words(&self, part: usize) -> Range<usize> {
-        part * self.words..((part + 1) * self.words).min(self.all_words)
+        (part * self.words).min(self.all_words)..((part + 1) * self.words).min(self.all_words)
     }
 
     fn groups(&self, part: usize) -> usize {
@@ -337,7 +323,7 @@ fn pack_rows(left: &Operand, rows: Range<usize>, tile: &Tile, parts: &Parts, pac
     for part in 0..parts.count {
         let (start, groups) = (parts.start(part), parts.groups(part));
         let packed = &mut packed[start * tiles * tile.rows()..][..groups * tiles * tile.rows()];
-        for (place, packed) in packed.chunks_mut(groups * tile.rows()).enumerate() {
+        for (place, packed) in packed.chunks_mut((groups * tile.rows()).max(1)).enumerate() {
             for row in 0..tile.rows() {
                 let number = rows.start + place * tile.rows() + row;
                 let source = if number < rows.end { left.row(number) } else { &[] };

@@ -10,6 +10,7 @@ mod attention;
 mod dot;
 mod isa;
 mod matmul;
+mod memory;
 mod norm;
 mod operand;
 mod rotary;

@@ -28,8 +28,9 @@ impl Numbers {
     }
 }
 
-/// `groups`, left [groups, rows], right [groups, columns], starting values [columns] or null, out [rows, columns].
-type Run = unsafe fn(usize, *const u32, *const u32, *const i32, *mut f32);
+/// `groups`, left [groups, rows], right [groups, columns], starting values [columns] or null, whether to add to what is
+/// there, out [rows, columns].
+type Run = unsafe fn(usize, *const u32, *const u32, *const i32, bool, *mut f32);
 
 /// A product of `rows` by `columns` for one family of instructions and one kind of number.
 #[derive(Debug, Clone, Copy)]
@@ -46,9 +47,9 @@ pub(crate) const MOST: usize = 14 * 32;
 macro_rules! tile {
     ($features:literal, $dot:ty, $rows:literal x $vectors:literal) => {{
         #[target_feature(enable = $features)]
-        unsafe fn run(groups: usize, left: *const u32, right: *const u32, start: *const i32, out: *mut f32) {
+        unsafe fn run(groups: usize, left: *const u32, right: *const u32, start: *const i32, adds: bool, out: *mut f32) {
             // SAFETY: the caller's.
-            unsafe { multiply::<$dot, $rows, $vectors>(groups, left, right, start, out) }
+            unsafe { multiply::<$dot, $rows, $vectors>(groups, left, right, start, adds, out) }
         }
         Tile { rows: $rows, columns: $vectors * <$dot>::LANES, run }
     }};
@@ -119,13 +120,24 @@ impl Tile {
     /// columns]. With `start`, the sums begin at these whole numbers [columns].
     #[inline]
     pub(crate) fn multiply(&self, left: &[u32], right: &[u32], start: Option<&[i32]>, out: &mut [f32]) {
+        self.run(left, right, start, false, out);
+    }
+
+    /// `out += left * right`.
+    #[inline]
+    pub(crate) fn add_product(&self, left: &[u32], right: &[u32], out: &mut [f32]) {
+        self.run(left, right, None, true, out);
+    }
+
+    #[inline]
+    fn run(&self, left: &[u32], right: &[u32], start: Option<&[i32]>, adds: bool, out: &mut [f32]) {
         let groups = right.len() / self.columns;
         assert!(left.len() == groups * self.rows && right.len() == groups * self.columns, "packed sides are of a size");
         assert!(out.len() >= self.rows * self.columns, "there is room for all sums");
         assert!(start.is_none_or(|start| start.len() >= self.columns), "each column has its start");
         let start = start.map_or(std::ptr::null(), <[i32]>::as_ptr);
         // SAFETY: `new` chose a function whose instructions the CPU has; the slices were checked above.
-        unsafe { (self.run)(groups, left.as_ptr(), right.as_ptr(), start, out.as_mut_ptr()) }
+        unsafe { (self.run)(groups, left.as_ptr(), right.as_ptr(), start, adds, out.as_mut_ptr()) }
     }
 }
 
@@ -152,6 +164,7 @@ unsafe fn multiply<D: Dot, const ROWS: usize, const VECTORS: usize>(
     mut left: *const u32,
     mut right: *const u32,
     start: *const i32,
+    adds: bool,
     out: *mut f32,
 ) {
     // SAFETY: every offset below is within what the caller promises.
@@ -177,7 +190,8 @@ unsafe fn multiply<D: Dot, const ROWS: usize, const VECTORS: usize>(
         }
         for (row, sums) in sums.into_iter().enumerate() {
             for (vector, sums) in sums.into_iter().enumerate() {
-                D::store(sums, out.add((row * VECTORS + vector) * D::LANES));
+                let to = out.add((row * VECTORS + vector) * D::LANES);
+                if adds { D::store_sum(sums, to) } else { D::store(sums, to) }
             }
         }
     }

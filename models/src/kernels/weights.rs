@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::isa::Isa;
+use super::memory::Words;
 use super::short::{from_f16, to_bf16, to_f16, to_i8};
 use super::source::Source;
 use super::tile::{Numbers, Tile};
@@ -69,15 +70,13 @@ pub(crate) struct Weights {
     storage: Storage,
     inputs: usize,
     outputs: usize,
-    panels: Vec<u32>,
+    panels: Words,
     /// One a column of the panels; empty unless the storage is I8.
     scales: Vec<f32>,
     /// What makes up for a left side that is 128 too large: one a column; empty unless the numbers are U8I8.
     starts: Vec<i32>,
 }
 
-/// Words of a panel that are widened at a time, where the CPU cannot compute with what is stored.
-pub(super) const WORDS_AT_ONCE: usize = 384;
 
 impl Weights {
     /// Packs the rows of `sources`, each [outputs, inputs], one source after the other.
@@ -112,27 +111,29 @@ impl Weights {
             Layout::Gated => (outputs / 2).div_ceil(columns / 2),
         };
         let words = inputs.div_ceil(storage.per_word());
-        let mut panels = vec![0; count * words * columns];
+        let mut panels = Words::zeroed(count * words * columns);
         let mut scales = vec![1.; if storage == Storage::I8 { count * columns } else { 0 }];
         let mut starts = vec![0; if numbers == Numbers::U8I8 { count * columns } else { 0 }];
-        let each = panels.par_chunks_mut((words * columns).max(1)).enumerate();
+        let each = panels.all_mut().par_chunks_mut((words * columns).max(1)).enumerate();
         let scales_of = pieces(&mut scales, columns, count);
         let starts_of = pieces(&mut starts, columns, count);
         each.zip(scales_of).zip(starts_of).for_each(|(((panel, words), scales), starts)| {
-            let mut row = vec![0.; inputs];
-            for column in 0..columns {
+            let mut rows_of = vec![0.; columns * inputs];
+            for (column, row) in rows_of.chunks_exact_mut(inputs).enumerate() {
                 let Some(output) = output(panel, column) else { continue };
                 let (source, number) = rows[output];
-                source.row(number, &mut row);
+                source.row(number, row);
                 if let Some(scale) = scales.get_mut(column) {
-                    *scale = to_steps(&mut row);
-                }
-                let places = words.iter_mut().skip(column).step_by(columns);
-                for (place, piece) in places.zip(row.chunks(storage.per_word())) {
-                    *place = word(storage, piece);
+                    *scale = to_steps(row);
                 }
                 if let Some(start) = starts.get_mut(column) {
                     *start = -128 * row.iter().map(|w| i32::from(to_i8(*w) as u8 as i8)).sum::<i32>();
+                }
+            }
+            for (place, words) in words.chunks_exact_mut(columns).enumerate() {
+                for (word, row) in words.iter_mut().zip(rows_of.chunks_exact(inputs)) {
+                    let first = place * storage.per_word();
+                    *word = self::word(storage, &row[first..(first + storage.per_word()).min(inputs)]);
                 }
             }
         });
@@ -152,7 +153,7 @@ impl Weights {
     }
 
     pub(super) fn panels(&self) -> usize {
-        self.panels.len() / (self.words() * self.tile.columns()).max(1)
+        self.panels.all().len() / (self.words() * self.tile.columns()).max(1)
     }
 
     /// The scales of a panel's columns, if there are any.
@@ -178,7 +179,7 @@ impl Weights {
     pub(super) fn stored(&self, panel: usize, range: std::ops::Range<usize>) -> &[u32] {
         let columns = self.tile.columns();
         let start = panel * self.words() * columns;
-        &self.panels[start + range.start * columns..start + range.end * columns]
+        &self.panels.all()[start + range.start * columns..start + range.end * columns]
     }
 
     /// The words `range` of a panel as groups: the panel itself, or widened into `wide`.

@@ -44,6 +44,11 @@ impl Dot for F32 {
     unsafe fn store(sums: __m256, to: *mut f32) {
         unsafe { _mm256_storeu_ps(to, sums) }
     }
+
+    #[inline(always)]
+    unsafe fn store_sum(sums: __m256, to: *mut f32) {
+        unsafe { _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to), sums)) }
+    }
 }
 
 /// Two i16 a group, by `vpmaddwd`.
@@ -83,5 +88,10 @@ impl Dot for I16 {
     #[inline(always)]
     unsafe fn store(sums: __m256i, to: *mut f32) {
         unsafe { _mm256_storeu_ps(to, _mm256_cvtepi32_ps(sums)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_sum(sums: __m256i, to: *mut f32) {
+        unsafe { _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to), _mm256_cvtepi32_ps(sums))) }
     }
 }

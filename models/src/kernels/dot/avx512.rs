@@ -59,6 +59,11 @@ macro_rules! float_sums {
         unsafe fn store(sums: __m512, to: *mut f32) {
             unsafe { _mm512_storeu_ps(to, sums) }
         }
+
+        #[inline(always)]
+        unsafe fn store_sum(sums: __m512, to: *mut f32) {
+            unsafe { _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), sums)) }
+        }
     };
 }
 
@@ -80,6 +85,11 @@ macro_rules! whole_sums {
         #[inline(always)]
         unsafe fn store(sums: __m512i, to: *mut f32) {
             unsafe { _mm512_storeu_ps(to, _mm512_cvtepi32_ps(sums)) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_sum(sums: __m512i, to: *mut f32) {
+            unsafe { _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), _mm512_cvtepi32_ps(sums))) }
         }
     };
 }

@@ -37,4 +37,6 @@ pub(super) trait Dot: Copy + 'static {
     unsafe fn dot(sums: Self::Sums, left: Self::Groups, right: Self::Groups) -> Self::Sums;
     /// Writes the sums as f32.
     unsafe fn store(sums: Self::Sums, to: *mut f32);
+    /// Adds the sums, as f32, to what is there.
+    unsafe fn store_sum(sums: Self::Sums, to: *mut f32);
 }

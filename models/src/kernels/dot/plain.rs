@@ -150,4 +150,12 @@ impl<G: Group, const LANES: usize> Dot for Plain<G, LANES> {
             unsafe { to.add(lane).write(G::to_f32(sum)) };
         }
     }
+
+    #[inline(always)]
+    unsafe fn store_sum(sums: Self::Sums, to: *mut f32) {
+        for (lane, sum) in sums.into_iter().enumerate() {
+            // SAFETY: the caller's pointer is good for LANES sums.
+            unsafe { *to.add(lane) += G::to_f32(sum) };
+        }
+    }
 }

@@ -47,7 +47,14 @@ pub(crate) const MOST: usize = 14 * 32;
 macro_rules! tile {
     ($features:literal, $dot:ty, $rows:literal x $vectors:literal) => {{
         #[target_feature(enable = $features)]
-        unsafe fn run(groups: usize, left: *const u32, right: *const u32, start: *const i32, adds: bool, out: *mut f32) {
+        unsafe fn run(
+            groups: usize,
+            left: *const u32,
+            right: *const u32,
+            start: *const i32,
+            adds: bool,
+            out: *mut f32,
+        ) {
             // SAFETY: the caller's.
             unsafe { multiply::<$dot, $rows, $vectors>(groups, left, right, start, adds, out) }
         }

@@ -77,7 +77,6 @@ pub(crate) struct Weights {
     starts: Vec<i32>,
 }
 
-
 impl Weights {
     /// Packs the rows of `sources`, each [outputs, inputs], one source after the other.
     pub(crate) fn pack(isa: Isa, storage: Storage, layout: Layout, sources: &[Source<'_>]) -> Self {

@@ -27,7 +27,6 @@ impl IntegerCount {
         "rows_shared",
         "images_encoded",
         "tokens",
-        "padding_tokens",
         "batches",
     ];
 
@@ -86,7 +85,6 @@ pub(crate) struct PartitionMetrics {
     rows_shared: Shown<Arc<IntegerCount>>,
     images_encoded: Shown<Arc<IntegerCount>>,
     tokens: Shown<Arc<IntegerCount>>,
-    padding_tokens: Shown<Arc<IntegerCount>>,
     batches: Shown<Arc<IntegerCount>>,
     prepare_time: Shown<Time>,
     forward_time: Shown<Time>,
@@ -130,7 +128,6 @@ impl PartitionMetrics {
             rows_shared: count("rows_shared"),
             images_encoded: count("images_encoded"),
             tokens: count("tokens"),
-            padding_tokens: count("padding_tokens"),
             batches: count("batches"),
             prepare_time: time("prepare_time"),
             forward_time: time("forward_time"),
@@ -155,7 +152,6 @@ impl PartitionMetrics {
         self.rows_shared.catch_up(&self.runtime.rows_shared, add_count);
         self.images_encoded.catch_up(&self.runtime.images_encoded, add_count);
         self.tokens.catch_up(&self.runtime.tokens, add_count);
-        self.padding_tokens.catch_up(&self.runtime.padding_tokens, add_count);
         self.batches.catch_up(&self.runtime.batches, add_count);
         self.prepare_time.catch_up(&self.runtime.prepare_nanos, add_time);
         self.forward_time.catch_up(&self.runtime.forward_nanos, add_time);

@@ -37,7 +37,7 @@ options! {
     dtype: DtypeChoice = "scoring.dtype", DtypeChoice::Auto,
         "The floating-point type of weights and activations; `auto` is f32 on a CPU and bf16 on a GPU";
     batch_tokens: BatchTokens = "scoring.batch_tokens", BatchTokens::Auto,
-        "Positions of the language model's sequence in one forward pass, padding included; `auto` suits the device";
+        "Positions of the language model's sequence in one forward pass; `auto` suits the device";
     prefetch: usize = "scoring.prefetch", 64,
         "Rows of a model that are decoded and tokenised ahead of the device at most, those on the device included";
     on_error: OnError = "scoring.on_error", OnError::Null,

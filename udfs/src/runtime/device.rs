@@ -117,14 +117,12 @@ fn pass(scorer: &dyn Scorer, samples: &[Prepared]) -> Result<Scored, ForwardErro
 
 fn count(owners: &[Owner], samples: &[Prepared], time: Duration) {
     let share = nanos(time) / owners.len().max(1) as u64;
-    let longest = samples.iter().map(|sample| sample.positions).max().unwrap_or_default();
     let mut seen: Vec<*const ScoringMetrics> = Vec::new();
     for (owner, sample) in owners.iter().zip(samples) {
         let metrics = &owner.request().metrics;
         metrics.model_calls.fetch_add(1, Ordering::Relaxed);
         metrics.forward_nanos.fetch_add(share, Ordering::Relaxed);
         metrics.tokens.fetch_add(sample.positions as u64, Ordering::Relaxed);
-        metrics.padding_tokens.fetch_add((longest - sample.positions) as u64, Ordering::Relaxed);
         if !seen.contains(&Arc::as_ptr(metrics)) {
             seen.push(Arc::as_ptr(metrics));
             metrics.batches.fetch_add(1, Ordering::Relaxed);

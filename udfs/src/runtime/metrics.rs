@@ -25,8 +25,6 @@ pub struct ScoringMetrics {
     pub images_encoded: AtomicU64,
     /// Positions of the language model's sequence that held a token of this consumer's rows.
     pub tokens: AtomicU64,
-    /// Positions of the language model's sequence that padded this consumer's rows to the longest of their pass.
-    pub padding_tokens: AtomicU64,
     /// Forward passes that held at least one of this consumer's rows.
     pub batches: AtomicU64,
     /// CPU time spent on preparing, summed over threads, in nanoseconds.

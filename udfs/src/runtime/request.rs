@@ -17,7 +17,7 @@ use crate::error::Error;
 pub(super) struct Settings {
     /// What bounds a sample.
     pub(super) limits: Limits,
-    /// Positions of the language model's sequence in one forward pass, padding included.
+    /// Positions of the language model's sequence in one forward pass.
     pub(super) budget: usize,
     /// Rows of the model that are prepared or being prepared at once.
     pub(super) prefetch: usize,

@@ -12,7 +12,7 @@ use super::Tensors;
 use super::layers::{attention, last_positions, linear, linear_no_bias, rms_norm, split_heads};
 use crate::LoadError;
 
-/// Embeddings [samples, length, hidden], padded on the right, in; the last real position's state after the final norm
+/// Embeddings of samples one behind the other [positions, hidden] in; each sample's last state after the final norm
 /// [samples, hidden] out.
 #[derive(Debug)]
 pub(crate) struct LanguageModel {
@@ -46,14 +46,17 @@ impl LanguageModel {
 
     /// States of the samples' last positions, `lengths` positions each.
     pub(crate) fn forward(&self, embeddings: &Tensor, lengths: &[usize]) -> Result<Tensor> {
-        let (_, length, _) = embeddings.dims3()?;
-        let rotation = Rotation::new(length, self.head_dim, self.rope_theta, embeddings)?;
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let rotation = Rotation::new(longest, self.head_dim, self.rope_theta, embeddings)?;
+        let Some((last, layers)) = self.layers.split_last() else {
+            return self.norm.forward(&last_positions(embeddings, lengths)?);
+        };
         let mut x = embeddings.clone();
-        for layer in &self.layers {
-            x = layer.forward(&x, &rotation)?;
+        for layer in layers {
+            x = layer.forward(&x, lengths, &rotation)?;
         }
-        // The norm works on each position alone: only the wanted ones need it.
-        self.norm.forward(&last_positions(&x, lengths)?)
+        // Of the last layer only the samples' last positions are wanted.
+        self.norm.forward(&last.last(&x, lengths, &rotation)?)
     }
 }
 
@@ -74,8 +77,10 @@ impl Rotation {
         Ok(Self { cos: angles.cos()?.to_dtype(like.dtype())?, sin: angles.sin()?.to_dtype(like.dtype())? })
     }
 
-    fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        candle_nn::rotary_emb::rope(x, &self.cos, &self.sin)
+    /// Rotates heads [1, heads, length, head] whose first position is `from`.
+    fn apply(&self, x: &Tensor, from: usize) -> Result<Tensor> {
+        let length = x.dim(2)?;
+        candle_nn::rotary_emb::rope(x, &self.cos.narrow(0, from, length)?, &self.sin.narrow(0, from, length)?)
     }
 }
 
@@ -98,9 +103,21 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
-        let x = (x + self.self_attn.forward(&self.input_layernorm.forward(x)?, rotation)?)?;
-        &x + self.mlp.forward(&self.post_attention_layernorm.forward(&x)?)?
+    fn forward(&self, x: &Tensor, lengths: &[usize], rotation: &Rotation) -> Result<Tensor> {
+        let normed = self.input_layernorm.forward(x)?;
+        self.finish(&(x + self.self_attn.forward(&normed, &normed, lengths, rotation)?)?)
+    }
+
+    /// The same of each sample's last position alone.
+    fn last(&self, x: &Tensor, lengths: &[usize], rotation: &Rotation) -> Result<Tensor> {
+        let last = last_positions(x, lengths)?;
+        let queries = self.input_layernorm.forward(&last)?;
+        let attended = self.self_attn.forward(&queries, &self.input_layernorm.forward(x)?, lengths, rotation)?;
+        self.finish(&(last + attended)?)
+    }
+
+    fn finish(&self, x: &Tensor) -> Result<Tensor> {
+        x + self.mlp.forward(&self.post_attention_layernorm.forward(x)?)?
     }
 }
 
@@ -139,15 +156,26 @@ impl Attention {
         })
     }
 
-    fn forward(&self, x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
-        let mut q = split_heads(&self.q_proj.forward(x)?, self.heads)?;
-        let mut k = split_heads(&self.k_proj.forward(x)?, self.kv_heads)?;
-        let v = split_heads(&self.v_proj.forward(x)?, self.kv_heads)?;
-        if let Some((q_norm, k_norm)) = &self.norms {
-            (q, k) = (q_norm.forward(&q)?, k_norm.forward(&k)?);
+    /// Each sample's last queries, all or one, over its `lengths` keys.
+    fn forward(&self, queries: &Tensor, keys: &Tensor, lengths: &[usize], rotation: &Rotation) -> Result<Tensor> {
+        let (q, k, v) = (self.q_proj.forward(queries)?, self.k_proj.forward(keys)?, self.v_proj.forward(keys)?);
+        let is_all = q.dim(0)? == k.dim(0)?;
+        let mut outputs = Vec::with_capacity(lengths.len());
+        let (mut query, mut key) = (0, 0);
+        for length in lengths.iter().copied() {
+            let count = if is_all { length } else { 1 };
+            let heads = |x: &Tensor, from, count, heads| split_heads(&x.narrow(0, from, count)?.unsqueeze(0)?, heads);
+            let mut q = heads(&q, query, count, self.heads)?;
+            let mut k = heads(&k, key, length, self.kv_heads)?;
+            let v = heads(&v, key, length, self.kv_heads)?;
+            if let Some((q_norm, k_norm)) = &self.norms {
+                (q, k) = (q_norm.forward(&q)?, k_norm.forward(&k)?);
+            }
+            let (q, k) = (rotation.apply(&q, length - count)?, rotation.apply(&k, 0)?);
+            outputs.push(attention(&q, &k, &v, is_all)?.squeeze(0)?);
+            (query, key) = (query + count, key + length);
         }
-        let (q, k) = (rotation.apply(&q)?, rotation.apply(&k)?);
-        self.o_proj.forward(&attention(&q, &k, &v, true)?)
+        self.o_proj.forward(&Tensor::cat(&outputs, 0)?)
     }
 }
 

@@ -39,19 +39,21 @@ pub(crate) fn split_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
 /// Bytes of attention scores that are held at once.
 const SCORES_BYTES: usize = 256 << 20;
 
-/// Scaled dot-product attention. `q` [batch, heads, length, head]; `k` and `v` [batch, key-value heads, length, head],
-/// each key-value head serving `heads / key-value heads` consecutive heads. Returns [batch, length, heads * head].
+/// Scaled dot-product attention. `q` [batch, heads, queries, head]; `k` and `v` [batch, key-value heads, length, head],
+/// each key-value head serving `heads / key-value heads` consecutive heads. Returns [batch, queries,
+/// heads * head]. Of a causal one there are as many queries as keys.
 ///
 /// The softmax is taken in f32. Queries go in blocks, so that the scores of a long document do not fill the memory.
 pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor> {
-    let (batch, heads, length, head) = q.dims4()?;
+    let (batch, heads, queries, head) = q.dims4()?;
+    let length = k.dim(2)?;
     let (k, v) = (repeat_heads(k, heads)?, repeat_heads(v, heads)?);
     let keys = k.transpose(2, 3)?;
     let scale = 1. / (head as f64).sqrt();
     let block = (SCORES_BYTES / (batch * heads * length * size_of::<f32>())).clamp(16, length.max(16));
-    let mut outputs = Vec::with_capacity(length.div_ceil(block));
-    for start in (0..length).step_by(block) {
-        let rows = block.min(length - start);
+    let mut outputs = Vec::with_capacity(queries.div_ceil(block));
+    for start in (0..queries).step_by(block) {
+        let rows = block.min(queries - start);
         // Of a causal block, the keys after its last query are never looked at.
         let seen = if causal { start + rows } else { length };
         let (keys, values) = (keys.narrow(3, 0, seen)?.contiguous()?, v.narrow(2, 0, seen)?.contiguous()?);
@@ -63,7 +65,7 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Res
         let weights = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?;
         outputs.push(weights.matmul(&values)?);
     }
-    Tensor::cat(&outputs, 2)?.transpose(1, 2)?.reshape((batch, length, heads * head))
+    Tensor::cat(&outputs, 2)?.transpose(1, 2)?.reshape((batch, queries, heads * head))
 }
 
 /// [rows, seen]: zero where query `start + row` may look, minus infinity elsewhere.
@@ -82,10 +84,13 @@ fn repeat_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
     x.unsqueeze(2)?.expand((batch, kv, heads / kv, length, head))?.reshape((batch, heads, length, head))
 }
 
-/// The last position of each sample: `x` [batch, length, width], gives [batch, width].
+/// The last position of each sample: `x` [positions of all, width], gives [samples, width].
 pub(crate) fn last_positions(x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
-    let rows = lengths.iter().enumerate().map(|(b, n)| x.narrow(0, b, 1)?.narrow(1, n - 1, 1)?.squeeze(1));
-    Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)
+    let ends = lengths.iter().scan(0, |end, length| {
+        *end += length;
+        Some(*end as u32 - 1)
+    });
+    x.index_select(&Tensor::from_iter(ends, x.device())?, 0)
 }
 
 #[cfg(test)]

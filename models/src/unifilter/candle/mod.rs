@@ -113,10 +113,7 @@ impl CandleModel {
     fn states(&self, batch: &[Prepared]) -> candle_core::Result<Vec<f32>> {
         let rows = batch.iter().map(|sample| self.embed(sample)).collect::<candle_core::Result<Vec<_>>>()?;
         let lengths: Vec<_> = rows.iter().map(|r| r.dim(0)).collect::<candle_core::Result<_>>()?;
-        let longest = lengths.iter().copied().max().unwrap_or(0);
-        let padded = rows.iter().zip(&lengths).map(|(row, n)| row.pad_with_zeros(0, 0, longest - n));
-        let padded = Tensor::stack(&padded.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
-        self.language.forward(&padded, &lengths)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+        self.language.forward(&Tensor::cat(&rows, 0)?, &lengths)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
     }
 
     /// A sample's sequence: text embeddings, with an image's embeddings where its token stands.

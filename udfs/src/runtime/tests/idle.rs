@@ -41,7 +41,7 @@ async fn time_without_rows_and_with_rows_on_the_device_is_not_idle() {
 }
 
 #[tokio::test]
-async fn tokens_padding_and_images_add_up() {
+async fn tokens_and_images_add_up() {
     let toy = Toy::new();
     let scoring = scoring(&toy, &[("scoring.batch_tokens", "2000")]);
     let all = [metrics(), metrics(), metrics()];
@@ -55,9 +55,6 @@ async fn tokens_padding_and_images_add_up() {
     }
     let sum =
         |of: fn(&ScoringMetrics) -> &AtomicU64| all.iter().map(|metrics| count(of(metrics))).sum::<u64>() as usize;
-    let (batches, of_all): (_, usize) = (toy.batches(), (0..150).map(lengths).sum());
-    let padded = |batch: &Vec<toy::Seen>| batch.len() * batch.iter().map(|row| row.positions).max().unwrap();
-    assert_eq!(sum(|m| &m.tokens), of_all);
-    assert_eq!(sum(|m| &m.padding_tokens), batches.iter().map(padded).sum::<usize>() - of_all);
+    assert_eq!(sum(|m| &m.tokens), (0..150).map(lengths).sum::<usize>());
     assert_eq!(sum(|m| &m.images_encoded), 150);
 }

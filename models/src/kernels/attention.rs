@@ -123,19 +123,11 @@ struct Packed {
 }
 
 impl Attention {
-    /// With numbers that the family has no instruction for, in f32.
+    /// In bf16 if the family multiplies it and `numbers` are bf16, otherwise in f32.
     pub(crate) fn new(isa: Isa, numbers: Numbers, heads: Heads) -> Self {
-        let numbers = if numbers == Numbers::F32 { numbers } else { Numbers::Bf16 };
-        let (tile, numbers) = match Tile::new(isa, numbers) {
-            Some(tile) if isa != Isa::Plain => (tile, numbers),
-            _ => (Tile::new(isa, Numbers::F32).unwrap_or_else(|| Tile::plain(Numbers::F32)), Numbers::F32),
-        };
+        let numbers = if numbers == Numbers::Bf16 && isa.has_bf16() { numbers } else { Numbers::F32 };
+        let tile = Tile::new(isa, numbers).unwrap_or_else(|| Tile::plain(numbers));
         Self { isa, numbers, tile, heads }
-    }
-
-    #[cfg(test)]
-    pub(super) fn with_tile(tile: Tile, numbers: Numbers, heads: Heads) -> Self {
-        Self { isa: Isa::detect(), numbers, tile, heads }
     }
 
     /// Attention of the queries of all spans: `queries` and `keys_values` as [`Heads`] lays their rows out, `out` [queries
@@ -272,9 +264,9 @@ impl Unit<'_> {
             let weights = scratch.weights.as_chunks_mut::<N>().0;
             let kept = isa.vectorise(
                 #[inline(always)]
-                || match isa {
-                    Isa::Plain => state.weigh::<false>(scores, &seen, numbers, weights),
-                    _ => state.weigh::<true>(scores, &seen, numbers, weights),
+                || match isa.fuses() {
+                    false => state.weigh::<false>(scores, &seen, numbers, weights),
+                    true => state.weigh::<true>(scores, &seen, numbers, weights),
                 },
             );
             // Values, weighted.

@@ -7,6 +7,9 @@ use std::sync::OnceLock;
 pub(crate) enum Isa {
     /// Whatever the target has: no detection, no `unsafe`.
     Plain,
+    /// All of AVX-512 in plain Rust: what a CPU without it tests the wide tiles with.
+    #[cfg(test)]
+    Wide,
     /// AVX2 with FMA: 8 lanes.
     Avx2,
     /// AVX-512 (F, BW, DQ, VL): 16 lanes.
@@ -28,6 +31,8 @@ impl Isa {
     /// All that this CPU has, the best one last.
     pub(crate) fn available() -> Vec<Self> {
         let mut found = vec![Self::Plain];
+        #[cfg(test)]
+        found.push(Self::Wide);
         #[cfg(target_arch = "x86_64")]
         {
             let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
@@ -50,6 +55,31 @@ impl Isa {
         found
     }
 
+    /// Whether it multiplies pairs of bf16.
+    pub(crate) fn has_bf16(self) -> bool {
+        match self {
+            Self::Plain | Self::Avx2 => false,
+            #[cfg(test)]
+            Self::Wide => true,
+            Self::Avx512 { bf16, .. } => bf16,
+        }
+    }
+
+    /// Whether it multiplies fours of bytes.
+    pub(crate) fn has_bytes(self) -> bool {
+        match self {
+            Self::Plain | Self::Avx2 => false,
+            #[cfg(test)]
+            Self::Wide => true,
+            Self::Avx512 { vnni, .. } => vnni,
+        }
+    }
+
+    /// Whether it multiplies and adds in one instruction.
+    pub(super) fn fuses(self) -> bool {
+        matches!(self, Self::Avx2 | Self::Avx512 { .. })
+    }
+
     /// Runs `f` compiled for this family: what is inlined into it is vectorised with its instructions.
     #[inline]
     #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calls of functions that want a CPU feature"))]
@@ -68,6 +98,8 @@ impl Isa {
 
             match self {
                 Self::Plain => f(),
+                #[cfg(test)]
+                Self::Wide => f(),
                 // SAFETY: these variants exist only where the features were found (`available`).
                 Self::Avx2 => unsafe { avx2(f) },
                 // SAFETY: as above.

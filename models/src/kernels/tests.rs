@@ -1,12 +1,8 @@
-//! Every kernel against its plain twin, over shapes that fit no tile, for every family of instructions that this CPU has.
-//! The AVX-512 tiles' shapes are run in plain Rust too, so that their loops are tested on any CPU.
+//! Every kernel against plain arithmetic in f64, over shapes that fit no tile, for every family of instructions that this
+//! CPU has, and for AVX-512's tiles in plain Rust ([`Isa::Wide`]), so that their loops are tested on any CPU.
 
 use proptest::prelude::*;
 
-use super::attention::Attention;
-use super::matmul::Linear;
-use super::tile::Tile;
-use super::weights::Weights;
 use super::*;
 
 /// Numbers between -1 and 1 that depend on a seed alone.
@@ -23,20 +19,6 @@ fn numbers(seed: u64, count: usize) -> Vec<f32> {
 
 fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-/// A way to multiply: instructions, the tile, its numbers.
-fn ways(storage: Storage) -> Vec<(Isa, Tile, Numbers)> {
-    let native = Isa::available().into_iter().filter_map(|isa| {
-        let numbers = storage.numbers(isa);
-        Tile::new(isa, numbers).map(|tile| (isa, tile, numbers))
-    });
-    let wide: &[Numbers] = match storage {
-        Storage::F32 | Storage::F16 => &[Numbers::F32],
-        Storage::Bf16 => &[Numbers::F32, Numbers::Bf16],
-        Storage::I8 => &[Numbers::I16, Numbers::U8I8],
-    };
-    native.chain(wide.iter().map(|numbers| (Isa::detect(), Tile::wide(*numbers), *numbers))).collect()
 }
 
 /// How far a result may be from the product in f64 of the same weights and activations, relative to the sum of magnitudes.
@@ -90,9 +72,10 @@ proptest! {
         let expected = expected(&values, &weights, inputs);
         let stored = bytes(&weights);
         for storage in STORAGES {
-            for (isa, tile, kind) in ways(storage) {
+            for isa in Isa::available() {
+                let kind = storage.numbers(isa);
                 let source = [Source::new(Stored::F32, &stored, inputs)];
-                let packed = Weights::pack_for(tile, kind, storage, Layout::Straight, &source);
+                let packed = Weights::pack(isa, storage, Layout::Straight, &source);
                 let linear = Linear::new(isa, packed, Some(bias.clone()), Activation::None);
                 let left = operand(isa, kind, &values, inputs);
                 let mut set = vec![f32::NAN; rows * outputs];
@@ -124,9 +107,10 @@ proptest! {
         let (gate_sums, up_sums) = (expected(&values, &gates, inputs), expected(&values, &ups, inputs));
         let stored = [bytes(&gates), bytes(&ups)];
         for storage in STORAGES {
-            for (isa, tile, kind) in ways(storage) {
+            for isa in Isa::available() {
+                let kind = storage.numbers(isa);
                 let sources = [0, 1].map(|i| Source::new(Stored::F32, &stored[i], inputs));
-                let packed = Weights::pack_for(tile, kind, storage, Layout::Gated, &sources);
+                let packed = Weights::pack(isa, storage, Layout::Gated, &sources);
                 let linear = Linear::new(isa, packed, None, Activation::SwiGlu);
                 let mut found = vec![f32::NAN; rows * outputs];
                 linear.run(&operand(isa, kind, &values, inputs), Into::Set(&mut found));
@@ -159,9 +143,9 @@ proptest! {
             spans[1] = Span { queries: total - 1..total, seen: other, ..spans[1].clone() };
         }
         let rows = |values, stride| Rows { values, stride, offset: 0 };
-        let wide = [Numbers::F32, Numbers::Bf16].map(|n| (Attention::with_tile(Tile::wide(n), n, heads), n));
-        let native = Isa::available().into_iter().map(|isa| (Attention::new(isa, Numbers::F32, heads), Numbers::F32));
-        for (attention, kind) in native.chain(wide) {
+        let both = Isa::available().into_iter().flat_map(|isa| [(isa, Numbers::F32), (isa, Numbers::Bf16)]);
+        for (isa, kind) in both {
+            let attention = Attention::new(isa, kind, heads);
             let (mut mixed, mut out) = (Vec::new(), Operand::new(Numbers::F32));
             let (q, kv) = (rows(&queries, heads.queries()), rows(&keys_values, heads.keys_values()));
             attention.run(q, kv, &spans, &mut mixed, &mut out);

@@ -72,6 +72,8 @@ impl Tile {
         use super::dot::{avx2, avx512};
         Some(match (isa, numbers) {
             (Isa::Plain, numbers) => Self::plain(numbers),
+            #[cfg(test)]
+            (Isa::Wide, numbers) => Self::wide(numbers),
             #[cfg(target_arch = "x86_64")]
             (Isa::Avx2, Numbers::F32) => tile!("avx2,fma", avx2::F32, 6 x 2),
             #[cfg(target_arch = "x86_64")]
@@ -102,9 +104,8 @@ impl Tile {
         }
     }
 
-    /// The AVX-512 tile's shape in plain Rust: its loops can be tested on any CPU.
     #[cfg(test)]
-    pub(crate) fn wide(numbers: Numbers) -> Self {
+    fn wide(numbers: Numbers) -> Self {
         match numbers {
             Numbers::F32 => tile!(plain::Plain<plain::F32, 16>, 14 x 2),
             Numbers::Bf16 => tile!(plain::Plain<plain::Bf16, 16>, 14 x 2),

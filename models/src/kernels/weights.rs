@@ -34,17 +34,17 @@ impl Storage {
     /// What a product of such weights computes with on a CPU: short numbers where it has their dot product, otherwise
     /// f32 (of bytes: pairs of i16).
     pub(crate) fn numbers(self, isa: Isa) -> Numbers {
-        match (self, isa) {
-            (Self::Bf16, Isa::Avx512 { bf16: true, .. }) => Numbers::Bf16,
-            (Self::F32 | Self::Bf16 | Self::F16, _) => Numbers::F32,
-            (Self::I8, Isa::Avx512 { vnni: true, .. }) => Numbers::U8I8,
-            (Self::I8, _) => Numbers::I16,
+        match self {
+            Self::Bf16 if isa.has_bf16() => Numbers::Bf16,
+            Self::F32 | Self::Bf16 | Self::F16 => Numbers::F32,
+            Self::I8 if isa.has_bytes() => Numbers::U8I8,
+            Self::I8 => Numbers::I16,
         }
     }
     /// What attention between such layers computes with.
     pub(crate) fn attention(self, isa: Isa) -> Numbers {
-        match (self, isa) {
-            (Self::Bf16 | Self::I8, Isa::Avx512 { bf16: true, .. }) => Numbers::Bf16,
+        match self {
+            Self::Bf16 | Self::I8 if isa.has_bf16() => Numbers::Bf16,
             _ => Numbers::F32,
         }
     }
@@ -83,16 +83,6 @@ impl Weights {
         let numbers = storage.numbers(isa);
         // `numbers` gives only what the family has.
         let tile = Tile::new(isa, numbers).unwrap_or_else(|| Tile::plain(numbers));
-        Self::pack_for(tile, numbers, storage, layout, sources)
-    }
-
-    pub(super) fn pack_for(
-        tile: Tile,
-        numbers: Numbers,
-        storage: Storage,
-        layout: Layout,
-        sources: &[Source<'_>],
-    ) -> Self {
         let inputs = sources.first().map_or(0, Source::columns);
         let rows: Vec<(&Source<'_>, usize)> = sources.iter().flat_map(|s| (0..s.rows()).map(move |r| (s, r))).collect();
         let (outputs, columns) = (rows.len(), tile.columns());

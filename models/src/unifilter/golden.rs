@@ -19,6 +19,8 @@ const TOLERANCE: f64 = 2e-5;
 enum Computer {
     /// The kernels, with these instructions.
     Kernels(Isa),
+    /// The kernels with short numbers.
+    Short(Way),
     /// candle on a CPU: what a GPU runs, but for its kernels.
     Candle,
 }
@@ -33,6 +35,7 @@ impl Computer {
         Ok(UniFilter::load_with(location, arithmetic, |parts, arithmetic| {
             Ok(match self {
                 Self::Kernels(isa) => Box::new(CpuModel::load(parts, Way { isa, storage: Storage::F32 })?),
+                Self::Short(way) => Box::new(CpuModel::load(parts, way)?),
                 Self::Candle => Box::new(candle::CandleModel::load(parts, DeviceChoice::Cpu, arithmetic)?),
             })
         })?)
@@ -233,6 +236,45 @@ fn every_stage_agrees() -> Result<()> {
         let last = &expected[expected.len() - states.len()..];
         for (found, expected) in states.iter().zip(last) {
             ensure!((found - expected).abs() <= 5e-5, "{name} last hidden state: {found}, expected {expected}");
+        }
+    }
+    Ok(())
+}
+
+/// Short numbers against f32, over all captions: bf16 and f16 are no further off than the reference's own, bytes no further
+/// than is promised. On any CPU also by the arithmetic that AVX-512 has instructions for.
+#[test]
+fn short_numbers_score_close_to_f32() -> Result<()> {
+    for name in ["tiny-qwen2", "tiny-qwen3"] {
+        let exact = Golden::load(name, Computer::Kernels(Isa::detect()))?;
+        let scores = |golden: &Golden| -> Result<Vec<f32>> {
+            let prepared = golden.cases("captions")?.iter().map(|case| {
+                let caption = case["caption"].as_str().context("caption")?;
+                let image = std::fs::read(golden.folder.join(case["image"].as_str().context("image")?))?;
+                Ok(golden.model.prepare(&Sample::Pair { image: &image, text: caption }, &Limits::default())?)
+            });
+            Ok(golden.model.score(&prepared.collect::<Result<Vec<_>>>()?)?.scores)
+        };
+        let expected = scores(&exact)?;
+        let reference = |field: &str| -> Result<f32> {
+            let cases = exact.cases("captions")?;
+            let apart = cases.iter().map(|case| Some(case[field].as_f64()? - case["score"].as_f64()?));
+            let total: f64 = apart.map(|d| d.map(f64::abs)).sum::<Option<f64>>().context("cases.json")?;
+            Ok((total / cases.len() as f64) as f32)
+        };
+        for (storage, most) in
+            [(Storage::Bf16, reference("score_bf16")?), (Storage::F16, reference("score_f16")?), (Storage::I8, 0.05)]
+        {
+            for isa in [Isa::detect(), Isa::Wide] {
+                let computer = Computer::Short(Way { isa, storage });
+                let found = scores(&Golden::load(name, computer)?)?;
+                let apart: Vec<f32> = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).collect();
+                let mean = apart.iter().sum::<f32>() / apart.len() as f32;
+                let largest = apart.iter().copied().fold(0., f32::max);
+                println!("{name} {storage:?} {isa:?}: mean {mean:.4}, largest {largest:.4} of {}", apart.len());
+                assert!(mean < most, "{name} {storage:?} {isa:?}: {mean}, the bound is {most}");
+                assert!(mean > 0., "short numbers that change nothing are not short");
+            }
         }
     }
     Ok(())

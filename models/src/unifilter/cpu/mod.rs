@@ -12,7 +12,7 @@ use super::engine::Engine;
 use super::parts::Parts;
 use super::patches::Patches;
 use crate::checkpoint::Scope;
-use crate::kernels::{Activation, Isa, Layout, Linear, Norm, Numbers, Operand, Source, Storage, Weights};
+use crate::kernels::{Activation, Isa, Layout, Linear, Norm, Operand, Source, Storage, Weights};
 use crate::prepared::Embeddings;
 use crate::{LoadError, ModelError, Prepared};
 use language::LanguageModel;
@@ -29,7 +29,8 @@ pub(super) struct CpuModel {
     vision: VisionTower,
     projector: Projector,
     language: LanguageModel,
-    workspace: Mutex<Workspace>,
+    for_vision: Mutex<Workspace>,
+    for_language: Mutex<Workspace>,
 }
 
 /// Memory between layers. Kept from pass to pass: fresh pages cost more than small layers do.
@@ -49,7 +50,8 @@ struct Workspace {
 }
 
 impl Workspace {
-    fn new(numbers: Numbers) -> Self {
+    fn new(way: Way) -> Self {
+        let numbers = way.storage.numbers(way.isa);
         Self {
             states: Vec::new(),
             queries: Vec::new(),
@@ -118,15 +120,16 @@ impl CpuModel {
         Ok(Self {
             vision: VisionTower::load(way, vision_config, patches, &vision_weights.under(prefix))?,
             projector: Projector::load(way.careful(), config, vision_config, &model.pp("mm_projector"))?,
-            language: LanguageModel::load(way, config, &model)?,
-            workspace: Mutex::new(Workspace::new(way.storage.numbers(way.isa))),
+            language: LanguageModel::load(way.careful(), config, &model)?,
+            for_vision: Mutex::new(Workspace::new(way)),
+            for_language: Mutex::new(Workspace::new(way.careful())),
         })
     }
 }
 
 impl Engine for CpuModel {
     fn encode(&self, images: &[&[u8]]) -> Result<Vec<Embeddings>, ModelError> {
-        let workspace = &mut *self.workspace.lock();
+        let workspace = &mut *self.for_vision.lock();
         let mut embeddings = Vec::with_capacity(images.len());
         for images in images.chunks(IMAGES_AT_ONCE) {
             self.vision.forward(images, workspace)?;
@@ -139,12 +142,12 @@ impl Engine for CpuModel {
 
     fn last_states(&self, batch: &[Prepared]) -> Result<Vec<f32>, ModelError> {
         let sequences = Sequences::of(batch, self.language.hidden())?;
-        Ok(self.language.forward(&sequences, &mut self.workspace.lock()))
+        Ok(self.language.forward(&sequences, &mut self.for_language.lock()))
     }
 
     #[cfg(test)]
     fn vision_features(&self, images: &[&[u8]]) -> Result<Vec<f32>, ModelError> {
-        let workspace = &mut *self.workspace.lock();
+        let workspace = &mut *self.for_vision.lock();
         self.vision.forward(images, workspace)?;
         Ok(workspace.states.clone())
     }

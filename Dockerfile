@@ -1,8 +1,6 @@
 # syntax=docker/dockerfile:1
 # Targets: `runtime` (the `tamis` command), `loader` (puts the example corpus into a bucket), `notebook` (Jupyter).
-#
-# There is no target for GPUs: the workspace has no feature `cuda` yet. When it has one, a target that builds
-# `--features cuda` in an nvidia/cuda devel image, and runs in the runtime image of the same version, belongs here.
+# `cuda` is `runtime` for NVIDIA GPUs: docker build --target cuda --build-arg CUDA_COMPUTE_CAP=90 .
 
 FROM rust:1.95-bookworm AS build
 # nasm makes JPEG decoding about twice as fast. cmake is not needed.
@@ -28,6 +26,36 @@ COPY --chmod=755 docker/health.sh /usr/local/bin/tamis-health
 USER tamis
 WORKDIR /var/lib/tamis
 # What an executor keeps until it is fetched lies in TMPDIR.
+ENV TMPDIR=/var/lib/tamis
+EXPOSE 50050 50051
+HEALTHCHECK --interval=5s --timeout=3s --start-period=20s --retries=5 CMD ["tamis-health"]
+ENTRYPOINT ["tamis-entry"]
+CMD ["serve"]
+
+FROM nvidia/cuda:13.0.2-devel-ubuntu24.04 AS build-cuda
+ARG CUDA_COMPUTE_CAP=90
+ENV CUDA_COMPUTE_CAP=$CUDA_COMPUTE_CAP PATH=/root/.cargo/bin:$PATH
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends build-essential ca-certificates curl nasm \
+    && rm -rf /var/lib/apt/lists/* \
+    && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain 1.95
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/root/.cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --package tamis-engine --bin tamis --features cuda \
+    && cp target/release/tamis /usr/local/bin/tamis
+
+FROM nvidia/cuda:13.0.2-runtime-ubuntu24.04 AS cuda
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates curl \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --home-dir /var/lib/tamis --create-home tamis
+COPY --from=build-cuda /usr/local/bin/tamis /usr/local/bin/tamis
+COPY --chmod=755 docker/tamis.sh /usr/local/bin/tamis-entry
+COPY --chmod=755 docker/health.sh /usr/local/bin/tamis-health
+USER tamis
+WORKDIR /var/lib/tamis
 ENV TMPDIR=/var/lib/tamis
 EXPOSE 50050 50051
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s --retries=5 CMD ["tamis-health"]

@@ -9,6 +9,7 @@ mod error;
 mod kernels;
 mod prepared;
 pub mod preprocess;
+pub mod roofline;
 mod scorer;
 pub mod text;
 pub mod unifilter;

@@ -13,6 +13,8 @@ mod matmul;
 mod memory;
 mod norm;
 mod operand;
+#[cfg(test)]
+mod ratio;
 mod rotary;
 mod short;
 mod source;
@@ -29,5 +31,5 @@ pub(crate) use norm::{Norm, fill};
 pub(crate) use operand::Operand;
 pub(crate) use rotary::Rotary;
 pub(crate) use source::{Source, Stored};
-pub(crate) use tile::Numbers;
+pub(crate) use tile::{Numbers, peak};
 pub(crate) use weights::{Layout, Storage, Weights};

@@ -14,7 +14,22 @@ pub(crate) fn flops(location: &Location, text_tokens: usize) -> Result<Option<f6
     // As if the checkpoint had a copy of the tower: then no hub is asked for one.
     let tower = checkpoint.tower(&config.mm_vision_tower, true)?;
     let vision = vision_config(&checkpoint, &config, tower.as_ref())?;
-    Ok(Some(vision_flops(&vision) + projector_flops(&config, &vision) + language_flops(&config, text_tokens)))
+    let work = work(&config, &vision, text_tokens);
+    Ok(Some(work.image + work.text))
+}
+
+/// Floating-point operations of one image, and of one caption over it, as [`flops`] counts them.
+pub(crate) fn work(config: &Config, vision: &VisionConfig, text_tokens: usize) -> Work {
+    Work { image: vision_flops(vision) + projector_flops(config, vision), text: language_flops(config, text_tokens) }
+}
+
+/// The matrix products of a row, in floating-point operations.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Work {
+    /// Vision tower and projector.
+    pub image: f64,
+    /// The language model.
+    pub text: f64,
 }
 
 /// A product of [rows, inner] and [inner, columns].
@@ -44,12 +59,18 @@ fn language_flops(config: &Config, text_tokens: usize) -> f64 {
     let positions = text_tokens.saturating_sub(1) + config.mm_num_image_tokens;
     let (hidden, queries) = (config.hidden_size, config.num_attention_heads * config.head_dim());
     let keys = config.num_key_value_heads * config.head_dim();
-    let projections = product(positions, hidden, queries)
-        + 2. * product(positions, hidden, keys)
-        + product(positions, queries, hidden);
-    let attention = 2. * product(positions, queries, positions);
-    let mlp = 3. * product(positions, hidden, config.intermediate_size);
-    config.num_hidden_layers as f64 * (projections + attention + mlp)
+    // Of `rows` positions everything, of all others keys and values alone.
+    let layer = |rows: usize| {
+        let projections =
+            product(rows, hidden, queries) + 2. * product(positions, hidden, keys) + product(rows, queries, hidden);
+        let attention = 2. * product(rows, queries, positions);
+        projections + attention + 3. * product(rows, hidden, config.intermediate_size)
+    };
+    match config.num_hidden_layers.checked_sub(1) {
+        // The last layer's result is wanted for the last position only.
+        Some(before) => before as f64 * layer(positions) + layer(1),
+        None => 0.,
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ use crate::device::Arithmetic;
 use crate::text::Tokens;
 use crate::{DeviceChoice, DtypeChoice, Limits, LoadError, ModelError, Prepared, PreparedImage, Sample, SampleError};
 use crate::{Scored, Scorer};
+pub use flops::Work;
 pub(crate) use flops::flops;
 pub(crate) use parts::Parts;
 
@@ -84,6 +85,11 @@ impl UniFilter {
         let pixels = 3 * parts.vision_config.image_size * parts.vision_config.image_size;
         let images = Images::new(pixels + config.mm_num_image_tokens * config.hidden_size * size_of::<f32>());
         Ok(Self { tokens, engine, head, arithmetic, images, parts, fingerprint: OnceLock::new() })
+    }
+
+    /// How much arithmetic an image takes, and a caption of `text_tokens` ids over it (the image's own included).
+    pub fn work(&self, text_tokens: usize) -> Work {
+        flops::work(&self.parts.config, &self.parts.vision_config, text_tokens)
     }
 
     /// Runs the images of `batch` that have no embeddings yet through the vision tower and the projector, each once, and

@@ -18,7 +18,7 @@ pub struct IntegerCount(AtomicU64);
 
 impl IntegerCount {
     /// The names of the counts that score nodes report so.
-    pub const NAMES: [&str; 10] = [
+    pub const NAMES: [&str; 9] = [
         "model_calls",
         "rows_scored",
         "rows_failed",

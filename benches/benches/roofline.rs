@@ -6,6 +6,7 @@
 //! both. Without --model, the embedded tiny model runs: it has the shape of the released ones and next to none of their
 //! arithmetic, so its shares mean little.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -58,9 +59,10 @@ fn arguments() -> Result<Arguments> {
 fn main() -> Result<()> {
     let arguments = arguments()?;
     let threads = std::thread::available_parallelism()?.get();
-    println!("{threads} threads, {} instructions; operations in 10^9 a second\n", roofline::instructions());
-    println!("| dtype | multiplies | peak of one thread | of all | piece | rate | share of the peak |");
-    println!("|---|---|---|---|---|---|---|");
+    let mut out = std::io::stdout();
+    writeln!(out, "{threads} threads, {} instructions; operations in 10^9 a second\n", roofline::instructions())?;
+    writeln!(out, "| dtype | multiplies | peak of one thread | of all | piece | rate | share of the peak |")?;
+    writeln!(out, "|---|---|---|---|---|---|---|")?;
     let mut lines = Vec::new();
     for name in &arguments.dtypes {
         let dtype: DtypeChoice = name.parse()?;
@@ -68,14 +70,15 @@ fn main() -> Result<()> {
         let all = peak(dtype, threads, 1.);
         for piece in pieces(&arguments, dtype, threads)? {
             let (rate, share) = (median(&piece.rates), median(&piece.shares));
-            println!(
+            writeln!(
+                out,
                 "| {name} | {numbers} | {:.0} | {:.0} | {} | {:.0} | {:.0} % |",
                 one / 1e9,
                 all / 1e9,
                 piece.name,
                 rate / 1e9,
                 share * 100.
-            );
+            )?;
             lines.push(format!(
                 "{{\"dtype\": \"{name}\", \"numbers\": \"{numbers}\", \"peak_of_a_thread\": {one:.4e}, \"peak\": {all:.4e}, \
                  \"piece\": \"{}\", \"operations\": {:.4e}, \"rate\": {rate:.4e}, \"share\": {share:.4}}}",

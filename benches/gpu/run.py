@@ -93,7 +93,7 @@ class Torch:
 
 
 def tamis(args, checkpoint, rows, device, dtype):
-    command = [args.tamis, "sql", "-q", "--model", f"unifilter={checkpoint}", "--device", device, "--dtype", dtype, "--format", "ndjson",
+    command = [args.tamis, "sql", "-q", "--set", "tamis.cache.path=off", "--model", f"unifilter={checkpoint}", "--device", device, "--dtype", dtype, "--format", "ndjson",
                "-c", f"SELECT key, unifilter(image, text) AS score FROM '{rows}' ORDER BY key"]
     start = time.perf_counter()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)

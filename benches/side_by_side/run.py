@@ -98,7 +98,7 @@ class Tamis:
         self.binary, self.cpus = binary, cpus
 
     def run(self, checkpoint, rows, dtype, query="SELECT key, unifilter(image, text) AS score FROM '{}'"):
-        command = [self.binary, "sql", "-q", "--model", f"unifilter={checkpoint}", "--device", "cpu", "--dtype", dtype,
+        command = [self.binary, "sql", "-q", "--set", "tamis.cache.path=off", "--model", f"unifilter={checkpoint}", "--device", "cpu", "--dtype", dtype,
                    "--format", "ndjson", "-c", query.format(rows)]
         env = os.environ | {"RAYON_NUM_THREADS": str(len(self.cpus)), "TOKIO_WORKER_THREADS": str(len(self.cpus))}
         start = time.perf_counter()

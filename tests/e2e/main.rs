@@ -6,6 +6,7 @@ mod bad_input;
 mod cache;
 mod cluster;
 mod command;
+mod dtypes;
 mod fewer;
 mod late;
 mod models;

@@ -107,22 +107,25 @@ impl Weights {
         let scales_of = pieces(&mut scales, columns, count);
         let starts_of = pieces(&mut starts, columns, count);
         each.zip(scales_of).zip(starts_of).for_each(|(((panel, words), scales), starts)| {
-            let mut rows_of = vec![0.; columns * inputs];
-            for (column, row) in rows_of.chunks_exact_mut(inputs).enumerate() {
+            let mut row = vec![0.; inputs];
+            // Rows of words before they are turned: a stride that is no power of two keeps them apart in the caches.
+            let stride = words.len() / columns + 16;
+            let mut lines = vec![0; columns * stride];
+            for (column, line) in lines.chunks_exact_mut(stride).enumerate() {
                 let Some(output) = output(panel, column) else { continue };
                 let (source, number) = rows[output];
-                source.row(number, row);
+                source.row(number, &mut row);
                 if let Some(scale) = scales.get_mut(column) {
-                    *scale = to_steps(row);
+                    *scale = to_steps(&mut row);
                 }
+                isa.vectorise(|| encode(storage, &row, line));
                 if let Some(start) = starts.get_mut(column) {
                     *start = -128 * row.iter().map(|w| i32::from(to_i8(*w) as u8 as i8)).sum::<i32>();
                 }
             }
             for (place, words) in words.chunks_exact_mut(columns).enumerate() {
-                for (word, row) in words.iter_mut().zip(rows_of.chunks_exact(inputs)) {
-                    let first = place * storage.per_word();
-                    *word = self::word(storage, &row[first..(first + storage.per_word()).min(inputs)]);
+                for (word, line) in words.iter_mut().zip(lines.chunks_exact(stride)) {
+                    *word = line[place];
                 }
             }
         });
@@ -210,16 +213,29 @@ fn to_steps(weights: &mut [f32]) -> f32 {
     step
 }
 
-/// Up to a word of weights, the first one in the lowest bits.
-fn word(storage: Storage, weights: &[f32]) -> u32 {
-    let encode: fn(f32) -> u32 = match storage {
-        Storage::F32 => f32::to_bits,
-        Storage::Bf16 => to_bf16,
-        Storage::F16 => to_f16,
-        Storage::I8 => to_i8,
-    };
-    let bits = 32 / storage.per_word();
-    weights.iter().enumerate().fold(0, |word, (place, weight)| word | encode(*weight) << (place * bits))
+/// Writes weights as words, the first one in the lowest bits.
+#[inline(always)]
+fn encode(storage: Storage, weights: &[f32], words: &mut [u32]) {
+    match storage {
+        Storage::F32 => words.iter_mut().zip(weights).for_each(|(word, weight)| *word = weight.to_bits()),
+        Storage::Bf16 => join(weights, words, |[a, b]: [f32; 2]| to_bf16(a) | to_bf16(b) << 16),
+        Storage::F16 => join(weights, words, |[a, b]: [f32; 2]| to_f16(a) | to_f16(b) << 16),
+        Storage::I8 => {
+            join(weights, words, |[a, b, c, d]: [f32; 4]| to_i8(a) | to_i8(b) << 8 | to_i8(c) << 16 | to_i8(d) << 24)
+        }
+    }
+}
+
+/// Joins `N` weights a word; zeros fill the last one up.
+#[inline(always)]
+fn join<const N: usize>(weights: &[f32], words: &mut [u32], word: impl Fn([f32; N]) -> u32) {
+    let (whole, rest) = weights.as_chunks::<N>();
+    words.iter_mut().zip(whole).for_each(|(to, weights)| *to = word(*weights));
+    if !rest.is_empty() {
+        let mut last = [0.; N];
+        last[..rest.len()].copy_from_slice(rest);
+        words[whole.len()] = word(last);
+    }
 }
 
 /// Each row of `columns` words becomes two rows of groups: bf16 and f16 as f32, bytes as pairs of i16.

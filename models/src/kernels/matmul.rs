@@ -292,7 +292,7 @@ struct Parts {
 
 impl Parts {
     fn of(weights: &Weights) -> Self {
-        let all_words = weights.word_count();
+        let all_words = weights.words();
         // A part of a panel is to fit the first cache level with some of the left side.
         let groups = if weights.tile.columns() > 16 { 192 } else { 256 };
         // Sums that begin somewhere else than at zero are not begun twice.

@@ -64,9 +64,7 @@ pub(super) fn encode(numbers: Numbers, values: &[f32], groups: &mut [u32]) -> f3
             1.
         }
         Numbers::I16 | Numbers::U8I8 => {
-            // Magnitudes are ordered as their bits are, and what is not a number is the largest of all.
-            let largest = values.iter().fold(0, |most: u32, value| most.max(value.abs().to_bits()));
-            let largest = f32::from_bits(largest);
+            let largest = magnitude(values);
             // A row of zeros, and one that is not finite: the latter must not pass for numbers.
             let scale = if largest > 0. { largest / 127. } else { 1. };
             let inverse = 1. / scale;
@@ -78,6 +76,13 @@ pub(super) fn encode(numbers: Numbers, values: &[f32], groups: &mut [u32]) -> f3
             if largest.is_finite() { scale } else { f32::NAN }
         }
     }
+}
+
+/// The largest magnitude; no number if one of the values is none. Magnitudes are ordered as their bits are, with what is not
+/// a number above all.
+#[inline(always)]
+pub(super) fn magnitude(values: &[f32]) -> f32 {
+    f32::from_bits(values.iter().fold(0, |most: u32, value| most.max(value.abs().to_bits())))
 }
 
 #[inline(always)]

@@ -4,7 +4,8 @@
 #[inline(always)]
 pub(super) fn to_bf16(value: f32) -> u32 {
     let bits = value.to_bits();
-    bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16
+    // Rounding would carry what is not a number over into zero.
+    if value.is_nan() { 0x7fc0 } else { bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16 }
 }
 
 /// The nearest f16 in the lower half of a word.
@@ -13,13 +14,15 @@ pub(super) fn to_f16(value: f32) -> u32 {
     u32::from(half::f16::from_f32(value).to_bits())
 }
 
-/// The value of a finite f16 in the lower half of a word.
+/// The value of an f16 in the lower half of a word.
 #[inline(always)]
 pub(super) fn from_f16(half: u32) -> f32 {
     // Its exponent and fraction moved to f32's places, and 2^112 to make up for the difference of the two biases. That
     // is right for subnormal numbers too.
     let magnitude = f32::from_bits((half & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
-    f32::from_bits(magnitude.to_bits() | (half & 0x8000) << 16)
+    // The largest exponent stands for what is not finite, there as here.
+    let special = if half & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
+    f32::from_bits(magnitude.to_bits() | special | (half & 0x8000) << 16)
 }
 
 /// The nearest whole number, ties to even, of a value within +-2^22.
@@ -41,10 +44,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_finite_f16_comes_back() {
-        for bits in (0..=u16::MAX).filter(|bits| half::f16::from_bits(*bits).is_finite()) {
-            let expected = half::f16::from_bits(bits).to_f32();
-            assert_eq!(from_f16(u32::from(bits)).to_bits(), expected.to_bits(), "{bits:#x}");
+    fn every_f16_comes_back() {
+        for bits in 0..=u16::MAX {
+            let (found, expected) = (from_f16(u32::from(bits)), half::f16::from_bits(bits).to_f32());
+            let is_same = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
+            assert!(is_same, "{bits:#x}: {found}, expected {expected}");
         }
     }
 
@@ -56,6 +60,14 @@ mod tests {
                 assert_eq!(to_bf16(value), u32::from(half::bf16::from_f32(value).to_bits()), "{value}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_none_in_bf16() {
+        for bits in [0x7fc0_0000, 0xffc0_0000, 0x7fff_ffff, u32::MAX, 0x7f80_0001] {
+            assert!(f32::from_bits(to_bf16(f32::from_bits(bits)) << 16).is_nan(), "{bits:#x}");
+        }
+        assert_eq!(to_bf16(f32::INFINITY) << 16, f32::INFINITY.to_bits());
     }
 
     #[test]

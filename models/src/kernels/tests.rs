@@ -229,6 +229,27 @@ fn what_is_not_a_number_stays_one() {
 }
 
 #[test]
+fn a_weight_that_is_not_a_number_is_not_hidden() {
+    for isa in Isa::available() {
+        for storage in STORAGES {
+            for bad in [f32::NAN, f32::INFINITY, f32::from_bits(u32::MAX)] {
+                let mut weights = numbers(3, 3 * 20);
+                weights[25] = bad;
+                let stored = bytes(&weights);
+                let source = [Source::new(Stored::F32, &stored, 20)];
+                let packed = Weights::pack(isa, storage, Layout::Straight, &source);
+                let linear = Linear::new(isa, packed, None, Activation::None);
+                let mut out = vec![0.; 3];
+                let left = operand(isa, storage.numbers(isa), &numbers(4, 20), 20);
+                linear.run(&left, Into::Set(&mut out));
+                assert!(!out[1].is_finite(), "{storage:?} {isa:?}: {bad} is gone, {out:?}");
+                assert!(out[0].is_finite() && out[2].is_finite(), "{storage:?} {isa:?}: {out:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn norms_follow_their_formulas() {
     for width in [1, 15, 16, 33, 1152] {
         let (values, weight, bias) = (numbers(5, width), numbers(6, width), numbers(7, width));

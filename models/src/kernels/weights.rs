@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::isa::Isa;
 use super::memory::Words;
+use super::operand::magnitude;
 use super::short::{from_f16, to_bf16, to_f16, to_i8};
 use super::source::Source;
 use super::tile::{Numbers, Tile};
@@ -41,6 +42,7 @@ impl Storage {
             Self::I8 => Numbers::I16,
         }
     }
+
     /// What attention between such layers computes with.
     pub(crate) fn attention(self, isa: Isa) -> Numbers {
         match self {
@@ -158,7 +160,8 @@ impl Weights {
         self.starts.chunks(self.tile.columns()).nth(panel)
     }
 
-    fn words(&self) -> usize {
+    /// Words of an output's inputs.
+    pub(super) fn words(&self) -> usize {
         self.inputs.div_ceil(self.storage.per_word())
     }
 
@@ -191,10 +194,6 @@ impl Weights {
         isa.vectorise(|| widen(self.storage, words, wide, columns));
         wide
     }
-
-    pub(super) fn word_count(&self) -> usize {
-        self.words()
-    }
 }
 
 /// `count` pieces of `size`, or that many empty ones.
@@ -205,9 +204,12 @@ fn pieces<T: Send>(values: &mut [T], size: usize, count: usize) -> Vec<&mut [T]>
     values.chunks_mut(size).collect()
 }
 
-/// Divides weights by the step that makes the largest of them 127; the step.
+/// Divides weights by the step that makes the largest of them 127; the step, which is no number if a weight is none.
 fn to_steps(weights: &mut [f32]) -> f32 {
-    let largest = weights.iter().fold(0f32, |most, w| most.max(w.abs()));
+    let largest = magnitude(weights);
+    if !largest.is_finite() {
+        return f32::NAN;
+    }
     let step = if largest > 0. { largest / 127. } else { 1. };
     weights.iter_mut().for_each(|w| *w *= 1. / step);
     step

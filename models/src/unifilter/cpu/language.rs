@@ -8,7 +8,7 @@ use super::sequence::{Row, Sequences};
 use super::{Way, Workspace, rms_norm};
 use crate::LoadError;
 use crate::checkpoint::{Matrix, Scope};
-use crate::kernels::{Activation, Attention, Heads, Into, Layout, Linear, Norm, Rotary, Rows, Span};
+use crate::kernels::{Activation, Attention, Heads, Into, Layout, Linear, Norm, Operand, Rotary, Rows, Span};
 
 /// Sequences in; the last positions' states after the final norm out.
 #[derive(Debug)]
@@ -119,8 +119,8 @@ impl Pass<'_> {
     fn all(&self, positions: &[usize], spans: &[Span], workspace: &mut Workspace) {
         let Workspace { states, queries, keys_values, mixed, narrow, .. } = workspace;
         self.layer.input_layernorm.run(self.model.way.isa, states, narrow);
-        self.product(&self.layer.queries, positions, narrow, queries);
-        self.product(&self.layer.keys_values, positions, narrow, keys_values);
+        self.queries(positions, narrow, queries);
+        self.keys_values(positions, narrow, keys_values);
         self.attend(queries, keys_values, spans, mixed, narrow);
         let mut states = std::mem::take(states);
         self.finish(&mut states, workspace);
@@ -133,24 +133,28 @@ impl Pass<'_> {
         let last_positions: Vec<usize> = sequences.last.iter().map(|row| positions[*row]).collect();
         let Workspace { states, queries, keys_values, mixed, narrow, .. } = workspace;
         self.layer.input_layernorm.run(isa, states, narrow);
-        self.product(&self.layer.keys_values, positions, narrow, keys_values);
+        self.keys_values(positions, narrow, keys_values);
         self.layer.input_layernorm.run(isa, last, narrow);
-        self.product(&self.layer.queries, &last_positions, narrow, queries);
+        self.queries(&last_positions, narrow, queries);
         self.attend(queries, keys_values, &sequences.last_spans, mixed, narrow);
         self.finish(last, workspace);
     }
 
-    /// Queries, or keys and values; what of them turns with the position is normed and rotated.
-    fn product(&self, linear: &Linear, positions: &[usize], from: &crate::kernels::Operand, to: &mut Vec<f32>) {
-        let heads = self.model.heads;
-        let is_queries = std::ptr::eq(linear, &self.layer.queries);
-        let (width, turning) = match is_queries {
-            true => (heads.queries(), heads.queries()),
-            false => (heads.keys_values(), heads.keys_values() / 2),
-        };
-        let norm = self.layer.norms.as_ref().map(|(queries, keys)| if is_queries { queries } else { keys });
-        to.resize(positions.len() * width, 0.);
-        linear.run(from, Into::Set(to));
+    fn queries(&self, positions: &[usize], from: &Operand, to: &mut Vec<f32>) {
+        let width = self.model.heads.queries();
+        self.layer.queries.run(from, Into::Set(sized(to, positions.len() * width)));
+        self.turn(positions, to, width, width, self.layer.norms.as_ref().map(|(queries, _)| queries));
+    }
+
+    /// Keys turn with the position, values do not.
+    fn keys_values(&self, positions: &[usize], from: &Operand, to: &mut Vec<f32>) {
+        let width = self.model.heads.keys_values();
+        self.layer.keys_values.run(from, Into::Set(sized(to, positions.len() * width)));
+        self.turn(positions, to, width, width / 2, self.layer.norms.as_ref().map(|(_, keys)| keys));
+    }
+
+    /// Norms and rotates the first `turning` values of each row of `width`.
+    fn turn(&self, positions: &[usize], to: &mut [f32], width: usize, turning: usize, norm: Option<&Norm>) {
         to.par_chunks_mut(width * ROWS).zip(positions.par_chunks(ROWS)).for_each(|(rows, positions)| {
             self.model.way.isa.vectorise(|| {
                 for (row, position) in rows.chunks_mut(width).zip(positions) {
@@ -160,14 +164,7 @@ impl Pass<'_> {
         });
     }
 
-    fn attend(
-        &self,
-        queries: &[f32],
-        keys_values: &[f32],
-        spans: &[Span],
-        mixed: &mut Vec<f32>,
-        out: &mut crate::kernels::Operand,
-    ) {
+    fn attend(&self, queries: &[f32], keys_values: &[f32], spans: &[Span], mixed: &mut Vec<f32>, out: &mut Operand) {
         let (heads, way) = (self.model.heads, self.model.way);
         let rows = |values, stride| Rows { values, stride, offset: 0 };
         let attention = Attention::new(way.isa, way.storage.attention(way.isa), heads);
@@ -182,6 +179,12 @@ impl Pass<'_> {
         self.layer.gate_up.run(narrow, Into::Operand(wide));
         self.layer.down_proj.run(wide, Into::Add(states));
     }
+}
+
+/// `values`, made `count` long.
+fn sized(values: &mut Vec<f32>, count: usize) -> &mut [f32] {
+    values.resize(count, 0.);
+    values
 }
 
 impl Layer {

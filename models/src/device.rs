@@ -7,6 +7,8 @@ use crate::{DeviceChoice, DtypeChoice};
 
 /// Counts changes of the kernels that change scores by more than the order of additions does.
 const KERNELS_VERSION: u32 = 1;
+/// The same of the kernels for a GPU.
+const CUDA_KERNELS_VERSION: u32 = 1;
 
 /// The type of a model's weights, and of its activations where the device computes in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +93,7 @@ impl Arithmetic {
     /// What a score depends on, besides the model's files and the preprocessing.
     pub(crate) fn identity(self) -> String {
         match self.is_cuda {
-            true => self.to_string(),
+            true => format!("{self}, kernels {CUDA_KERNELS_VERSION}"),
             false => format!("{self}, kernels {KERNELS_VERSION}"),
         }
     }
@@ -99,7 +101,7 @@ impl Arithmetic {
 
 fn has_cuda() -> bool {
     #[cfg(feature = "cuda")]
-    return candle_core::utils::cuda_is_available();
+    return crate::cuda::is_available();
     #[cfg(not(feature = "cuda"))]
     false
 }

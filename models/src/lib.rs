@@ -4,6 +4,8 @@
 //! pixels and token ids out) and *scores* a batch of prepared samples on a device.
 
 pub mod checkpoint;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod device;
 mod error;
 mod kernels;

@@ -27,17 +27,22 @@ impl Prepared {
 pub(crate) enum Embeddings {
     /// Of a model on a CPU.
     Host(Vec<f32>),
+    /// Of a model on a GPU.
+    #[cfg(feature = "cuda")]
+    Device(cudarc::driver::CudaSlice<f32>),
     /// Of a model in candle.
-    #[cfg(any(test, feature = "cuda"))]
-    Device(candle_core::Tensor),
+    #[cfg(test)]
+    Candle(candle_core::Tensor),
 }
 
 impl Embeddings {
     fn size_bytes(&self) -> usize {
         match self {
             Self::Host(values) => size_of_val(values.as_slice()),
-            #[cfg(any(test, feature = "cuda"))]
-            Self::Device(tensor) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
+            #[cfg(feature = "cuda")]
+            Self::Device(values) => values.num_bytes(),
+            #[cfg(test)]
+            Self::Candle(tensor) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
         }
     }
 }

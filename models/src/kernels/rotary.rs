@@ -27,6 +27,12 @@ impl Rotary {
         }
     }
 
+    /// Cosine and sine of each position and pair: [positions, width / 2].
+    #[cfg(feature = "cuda")]
+    pub(crate) fn table(&self) -> &[(f32, f32)] {
+        &self.table
+    }
+
     /// Norms, where there is one, and rotates each head of `heads` [heads * width], which stands at `position`.
     pub(crate) fn apply(&self, position: usize, heads: &mut [f32], norm: Option<&Norm>) {
         let half = self.width / 2;

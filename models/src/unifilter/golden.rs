@@ -21,22 +21,44 @@ enum Computer {
     Kernels(Isa),
     /// The kernels with short numbers.
     Short(Way),
-    /// candle on a CPU: what a GPU runs, but for its kernels.
+    /// candle on a CPU: another's arithmetic.
     Candle,
+    /// A GPU.
+    #[cfg(feature = "cuda")]
+    Cuda(DtypeChoice),
 }
 
 impl Computer {
     fn all() -> Vec<Self> {
-        Isa::available().into_iter().map(Self::Kernels).chain([Self::Candle]).collect()
+        let mut all: Vec<_> = Isa::available().into_iter().map(Self::Kernels).chain([Self::Candle]).collect();
+        all.extend(Self::cuda(DtypeChoice::F32));
+        all
+    }
+
+    /// A GPU, where there is one.
+    fn cuda(dtype: DtypeChoice) -> Option<Self> {
+        #[cfg(feature = "cuda")]
+        return crate::cuda::is_available().then_some(Self::Cuda(dtype));
+        #[cfg(not(feature = "cuda"))]
+        {
+            let _ = dtype;
+            None
+        }
     }
 
     pub(super) fn load(self, location: &Location) -> Result<UniFilter> {
-        let arithmetic = Arithmetic::of(DeviceChoice::Cpu, DtypeChoice::F32);
+        let arithmetic = match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(dtype) => Arithmetic::of(DeviceChoice::Cuda(0), dtype),
+            _ => Arithmetic::of(DeviceChoice::Cpu, DtypeChoice::F32),
+        };
         Ok(UniFilter::load_with(location, arithmetic, |parts, arithmetic| {
             Ok(match self {
                 Self::Kernels(isa) => Box::new(CpuModel::load(parts, Way { isa, storage: Storage::F32 })?),
                 Self::Short(way) => Box::new(CpuModel::load(parts, way)?),
-                Self::Candle => Box::new(candle::CandleModel::load(parts, DeviceChoice::Cpu, arithmetic)?),
+                #[cfg(feature = "cuda")]
+                Self::Cuda(_) => Box::new(cuda::CudaModel::load(parts, DeviceChoice::Cuda(0), arithmetic)?),
+                Self::Candle => Box::new(candle::CandleModel::load(parts)?),
             })
         })?)
     }
@@ -228,7 +250,9 @@ fn every_stage_agrees() -> Result<()> {
         assert_eq!(golden.model.encode_images(batch)?, 1);
         let embeddings = match sample.images[0].embeddings().context("embeddings")? {
             Embeddings::Host(values) => values.clone(),
-            Embeddings::Device(tensor) => tensor.flatten_all()?.to_vec1()?,
+            Embeddings::Candle(tensor) => tensor.flatten_all()?.to_vec1()?,
+            #[cfg(feature = "cuda")]
+            Embeddings::Device(values) => values.stream().clone_dtoh(values)?,
         };
         close(&embeddings, "c02.projector.npy", 2e-5)?;
         let states = golden.model.last_states(batch)?;
@@ -265,14 +289,19 @@ fn short_numbers_score_close_to_f32() -> Result<()> {
         for (storage, most) in
             [(Storage::Bf16, reference("score_bf16")?), (Storage::F16, reference("score_f16")?), (Storage::I8, 0.05)]
         {
-            for isa in [Isa::detect(), Isa::Wide] {
-                let computer = Computer::Short(Way { isa, storage });
+            let computers = [Isa::detect(), Isa::Wide].map(|isa| Computer::Short(Way { isa, storage }));
+            let on_gpu = match storage {
+                Storage::Bf16 => Computer::cuda(DtypeChoice::Bf16),
+                Storage::F16 => Computer::cuda(DtypeChoice::F16),
+                Storage::F32 | Storage::I8 => None,
+            };
+            for computer in computers.into_iter().chain(on_gpu) {
                 let found = scores(&Golden::load(name, computer)?)?;
                 let apart: Vec<f32> = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).collect();
                 let mean = apart.iter().sum::<f32>() / apart.len() as f32;
                 let largest = apart.iter().copied().fold(0., f32::max);
-                println!("{name} {storage:?} {isa:?}: mean {mean:.4}, largest {largest:.4} of {}", apart.len());
-                assert!(mean < most, "{name} {storage:?} {isa:?}: {mean}, the bound is {most}");
+                println!("{name} {storage:?} {computer:?}: mean {mean:.4}, largest {largest:.4} of {}", apart.len());
+                assert!(mean < most, "{name} {storage:?} {computer:?}: {mean}, the bound is {most}");
                 assert!(mean > 0., "short numbers that change nothing are not short");
             }
         }

@@ -5,10 +5,12 @@
 //! the places of image tokens in a Qwen2 / Qwen2.5 / Qwen3 backbone without its head; a linear map of the last
 //! position's state gives the score (about 0 to 3; with two or more labels, the probability of class 1).
 
-#[cfg(any(test, feature = "cuda"))]
+#[cfg(test)]
 mod candle;
 mod config;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod engine;
 mod flops;
 #[cfg(test)]
@@ -19,6 +21,7 @@ mod parts;
 mod patches;
 mod pooling;
 mod sample;
+mod sequence;
 #[cfg(test)]
 mod shared_images;
 #[cfg(test)]
@@ -62,7 +65,7 @@ impl UniFilter {
                 return Ok(Box::new(CpuModel::load(parts, way)?));
             }
             #[cfg(feature = "cuda")]
-            return Ok(Box::new(candle::CandleModel::load(parts, device, arithmetic)?));
+            return Ok(Box::new(cuda::CudaModel::load(parts, device, arithmetic)?));
             #[cfg(not(feature = "cuda"))]
             {
                 let reason = "this build of tamis has no CUDA; use cpu or auto".into();

@@ -29,6 +29,18 @@ impl Patches {
         3 * self.patch * self.patch
     }
 
+    /// Patches of a side, pixels of a patch's side, and of an image's.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn grid(&self) -> crate::cuda::Grid {
+        crate::cuda::Grid { size: self.width, side: self.side, patch: self.patch }
+    }
+
+    /// What the levels of each channel are after normalisation: [3, 256].
+    #[cfg(feature = "cuda")]
+    pub(crate) fn levels(&self) -> Vec<f32> {
+        (0..3).flat_map(|channel| *self.normaliser.table(channel)).collect()
+    }
+
     /// Whether `image` (uint8, HWC, RGB) has the size that the tower reads.
     pub(crate) fn check(&self, image: &[u8]) -> Result<(), ModelError> {
         if image.len() == self.width * self.width * 3 {

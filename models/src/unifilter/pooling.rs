@@ -15,6 +15,12 @@ impl Bin {
         self.rows.clone().flat_map(move |row| self.columns.clone().map(move |column| row * side + column))
     }
 
+    /// Its rows from, to, and its columns from, to.
+    #[cfg(feature = "cuda")]
+    pub(super) fn bounds(&self) -> [usize; 4] {
+        [self.rows.start, self.rows.end, self.columns.start, self.columns.end]
+    }
+
     /// How many patches it has.
     pub(super) fn len(&self) -> usize {
         self.rows.len() * self.columns.len()

@@ -72,7 +72,7 @@ fn error(folder: &Path) -> String {
 
 #[test]
 fn the_embedded_model_is_the_folder_s() -> Result<()> {
-    let embedded = UniFilter::load(&Location::Embedded, DeviceChoice::Auto, DtypeChoice::Auto)?;
+    let embedded = UniFilter::load(&Location::Embedded, DeviceChoice::Cpu, DtypeChoice::Auto)?;
     let folder = copy()?;
     let folder = load(folder.path())?;
     assert_eq!(score(&embedded)?, score(&folder)?);

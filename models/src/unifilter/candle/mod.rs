@@ -1,4 +1,4 @@
-//! The model in candle: what runs on a GPU, and what the kernels for a CPU are tested against.
+//! The model in candle: what our own kernels are tested against.
 
 pub(super) mod language;
 mod layers;
@@ -11,9 +11,8 @@ use super::engine::Engine;
 use super::parts::Parts;
 use super::patches::Patches;
 use crate::checkpoint::Scope;
-use crate::device::{Arithmetic, Dtype};
 use crate::prepared::Embeddings;
-use crate::{DeviceChoice, LoadError, ModelError, Prepared};
+use crate::{LoadError, ModelError, Prepared};
 use language::LanguageModel;
 use projector::Projector;
 use vision::VisionTower;
@@ -64,31 +63,9 @@ fn build(name: &str, source: candle_core::Error) -> LoadError {
     LoadError::Build { path: name.into(), source: source.into() }
 }
 
-/// Opens the device that was asked for.
-fn open(choice: DeviceChoice) -> Result<Device, LoadError> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Auto => {
-            Device::cuda_if_available(0).map_err(|e| LoadError::Device { device: "auto".into(), reason: e.to_string() })
-        }
-        DeviceChoice::Cuda(n) => {
-            Device::new_cuda(n).map_err(|e| LoadError::Device { device: format!("cuda:{n}"), reason: e.to_string() })
-        }
-    }
-}
-
 impl CandleModel {
-    pub(super) fn load(parts: &Parts, choice: DeviceChoice, arithmetic: Arithmetic) -> Result<Self, LoadError> {
-        let device = open(choice)?;
-        let dtype = match arithmetic.dtype {
-            Dtype::F32 => DType::F32,
-            Dtype::Bf16 => DType::BF16,
-            Dtype::F16 => DType::F16,
-            Dtype::Int8 => {
-                let reason = "int8 runs on a CPU only; use bf16 or f16".into();
-                return Err(LoadError::Device { device: "cuda".into(), reason });
-            }
-        };
+    pub(super) fn load(parts: &Parts) -> Result<Self, LoadError> {
+        let (device, dtype) = (Device::Cpu, DType::F32);
         let (config, vision_config) = (&parts.config, &parts.vision_config);
         let tensors = |scope| Tensors { scope, dtype, device: &device };
         let (vision_weights, prefix) = parts.vision_weights();
@@ -123,7 +100,7 @@ impl CandleModel {
         for run in sample.ids.chunk_by(|a, b| a.is_some() && b.is_some()) {
             let ids: Vec<u32> = run.iter().copied().flatten().collect();
             if ids.is_empty() {
-                let Some(Some(Embeddings::Device(tensor))) = images.next() else {
+                let Some(Some(Embeddings::Candle(tensor))) = images.next() else {
                     return Err(candle_core::Error::msg("an image token without an image's embeddings"));
                 };
                 pieces.push(tensor.clone());
@@ -150,7 +127,7 @@ impl Engine for CandleModel {
             for place in 0..images.len() {
                 // A copy: a view would keep the whole chunk's embeddings in memory for one image's.
                 let tensor = embeddings.get(place).and_then(|tensor| tensor.copy()).map_err(&failed)?;
-                all.push(Embeddings::Device(tensor));
+                all.push(Embeddings::Candle(tensor));
             }
         }
         Ok(all)

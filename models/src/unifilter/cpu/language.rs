@@ -4,11 +4,12 @@ use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::super::config::Config;
-use super::sequence::{Row, Sequences};
+use super::super::sequence::{Row, Sequences};
 use super::{Way, Workspace, rms_norm};
-use crate::LoadError;
 use crate::checkpoint::{Matrix, Scope};
 use crate::kernels::{Activation, Attention, Heads, Into, Layout, Linear, Norm, Operand, Rotary, Rows, Span};
+use crate::prepared::Embeddings;
+use crate::{LoadError, ModelError};
 
 /// Sequences in; the last positions' states after the final norm out.
 #[derive(Debug)]
@@ -60,18 +61,14 @@ impl LanguageModel {
         })
     }
 
-    pub(super) fn hidden(&self) -> usize {
-        self.hidden
-    }
-
     /// [samples, hidden]
-    pub(super) fn forward(&self, sequences: &Sequences<'_>, workspace: &mut Workspace) -> Vec<f32> {
+    pub(super) fn forward(&self, sequences: &Sequences<'_>, workspace: &mut Workspace) -> Result<Vec<f32>, ModelError> {
         let mut rotary = self.rotary.lock();
         rotary.reach(sequences.longest());
         let positions: Vec<usize> = sequences.rows.iter().map(|(_, position)| *position).collect();
-        self.embed(sequences, &mut workspace.states);
+        self.embed(sequences, &mut workspace.states)?;
         let Some((last, layers)) = self.layers.split_last() else {
-            return self.normed(&self.last_rows(sequences, &workspace.states));
+            return Ok(self.normed(&self.last_rows(sequences, &workspace.states)));
         };
         let pass = |layer| Pass { model: self, layer, rotary: &rotary };
         for layer in layers {
@@ -80,18 +77,22 @@ impl LanguageModel {
         // Of the last layer, only the samples' last positions are wanted; for them, everybody's keys and values.
         let mut states = self.last_rows(sequences, &workspace.states);
         pass(last).last(&positions, sequences, &mut states, workspace);
-        self.normed(&states)
+        Ok(self.normed(&states))
     }
 
-    fn embed(&self, sequences: &Sequences<'_>, states: &mut Vec<f32>) {
+    fn embed(&self, sequences: &Sequences<'_>, states: &mut Vec<f32>) -> Result<(), ModelError> {
         states.resize(sequences.rows.len() * self.hidden, 0.);
         let tokens = self.embed_tokens.source();
         for ((row, _), to) in sequences.rows.iter().zip(states.chunks_mut(self.hidden)) {
             match row {
                 Row::Token(id) => tokens.row(*id as usize, to),
-                Row::Image(values) => to.copy_from_slice(values),
+                Row::Image(image, row) => match image.embeddings() {
+                    Some(Embeddings::Host(values)) => to.copy_from_slice(&values[row * self.hidden..][..self.hidden]),
+                    _ => return Err(ModelError::Sample { reason: "an image that another engine has embedded".into() }),
+                },
             }
         }
+        Ok(())
     }
 
     fn last_rows(&self, sequences: &Sequences<'_>, states: &[f32]) -> Vec<f32> {

@@ -2,7 +2,6 @@
 
 mod language;
 mod projector;
-mod sequence;
 mod vision;
 
 use parking_lot::Mutex;
@@ -11,13 +10,13 @@ use super::config::Config;
 use super::engine::Engine;
 use super::parts::Parts;
 use super::patches::Patches;
+use super::sequence::Sequences;
 use crate::checkpoint::Scope;
 use crate::kernels::{Activation, Isa, Layout, Linear, Norm, Operand, Source, Storage, Weights};
 use crate::prepared::Embeddings;
 use crate::{LoadError, ModelError, Prepared};
 use language::LanguageModel;
 use projector::Projector;
-use sequence::Sequences;
 use vision::VisionTower;
 
 /// Images that go through the vision tower at once: enough for all threads, and little memory.
@@ -29,6 +28,8 @@ pub(super) struct CpuModel {
     vision: VisionTower,
     projector: Projector,
     language: LanguageModel,
+    /// Rows of an image among the language model's.
+    image_tokens: usize,
     for_vision: Mutex<Workspace>,
     for_language: Mutex<Workspace>,
 }
@@ -121,6 +122,7 @@ impl CpuModel {
             vision: VisionTower::load(way, vision_config, patches, &vision_weights.under(prefix))?,
             projector: Projector::load(way.careful(), config, vision_config, &model.pp("mm_projector"))?,
             language: LanguageModel::load(way.careful(), config, &model)?,
+            image_tokens: config.mm_num_image_tokens,
             for_vision: Mutex::new(Workspace::new(way)),
             for_language: Mutex::new(Workspace::new(way.careful())),
         })
@@ -141,8 +143,8 @@ impl Engine for CpuModel {
     }
 
     fn last_states(&self, batch: &[Prepared]) -> Result<Vec<f32>, ModelError> {
-        let sequences = Sequences::of(batch, self.language.hidden())?;
-        Ok(self.language.forward(&sequences, &mut self.for_language.lock()))
+        let sequences = Sequences::of(batch, self.image_tokens)?;
+        self.language.forward(&sequences, &mut self.for_language.lock())
     }
 
     #[cfg(test)]

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::kernels::Span;
-use crate::prepared::Embeddings;
 use crate::{ModelError, Prepared, PreparedImage};
 
 /// A position's embedding.
@@ -12,8 +11,8 @@ use crate::{ModelError, Prepared, PreparedImage};
 pub(super) enum Row<'a> {
     /// A token's.
     Token(u32),
-    /// One of an image's: [hidden].
-    Image(&'a [f32]),
+    /// The image's of this number.
+    Image(&'a PreparedImage, usize),
 }
 
 /// Rows of all samples, and which of them see which.
@@ -33,9 +32,9 @@ pub(super) struct Sequences<'a> {
 type Head<'a> = (&'a [Option<u32>], *const PreparedImage);
 
 impl<'a> Sequences<'a> {
-    /// Lays out the samples of a batch, whose images' embeddings have `hidden` values a row.
-    pub(super) fn of(batch: &'a [Prepared], hidden: usize) -> Result<Self, ModelError> {
-        let samples: Vec<Vec<Row<'_>>> = batch.iter().map(|sample| expand(sample, hidden)).collect::<Result<_, _>>()?;
+    /// Lays out the samples of a batch, whose images have their embeddings, `tokens` each.
+    pub(super) fn of(batch: &'a [Prepared], tokens: usize) -> Result<Self, ModelError> {
+        let samples: Vec<Vec<Row<'_>>> = batch.iter().map(|sample| expand(sample, tokens)).collect::<Result<_, _>>()?;
         let mut heads: HashMap<Head<'_>, Vec<usize>> = HashMap::new();
         for (number, sample) in batch.iter().enumerate() {
             if let Some(head) = head(sample) {
@@ -46,7 +45,7 @@ impl<'a> Sequences<'a> {
         let mut shared = vec![0..0; batch.len()];
         for (sample, own) in batch.iter().zip(&samples) {
             let Some(head) = head(sample) else { continue };
-            let length = head.0.len() - 1 + rows_of(&sample.images[0], hidden);
+            let length = head.0.len() - 1 + tokens;
             // A sample that is cut off within the head, or ends with it, stays by itself.
             let Some(mut members) = heads.remove(&head) else { continue };
             members.retain(|member| samples[*member].len() > length);
@@ -82,22 +81,17 @@ fn head(sample: &Prepared) -> Option<Head<'_>> {
     Some((&sample.ids[..=end], Arc::as_ptr(sample.images.first()?)))
 }
 
-fn rows_of(image: &PreparedImage, hidden: usize) -> usize {
-    match image.embeddings() {
-        Some(Embeddings::Host(values)) => values.len() / hidden,
-        _ => 0,
-    }
-}
-
 /// A sample's rows, as many as it has positions.
-fn expand(sample: &Prepared, hidden: usize) -> Result<Vec<Row<'_>>, ModelError> {
+fn expand(sample: &Prepared, tokens: usize) -> Result<Vec<Row<'_>>, ModelError> {
     let mut images = sample.images.iter();
     let mut rows = Vec::with_capacity(sample.positions);
     for id in &sample.ids {
         match id {
             Some(id) => rows.push(Row::Token(*id)),
-            None => match images.next().and_then(|image| image.embeddings()) {
-                Some(Embeddings::Host(values)) => rows.extend(values.chunks(hidden).map(Row::Image)),
+            None => match images.next() {
+                Some(image) if image.embeddings().is_some() => {
+                    rows.extend((0..tokens).map(|row| Row::Image(image.as_ref(), row)));
+                }
                 _ => return Err(ModelError::Sample { reason: "an image token without an image's embeddings".into() }),
             },
         }
@@ -112,12 +106,13 @@ fn expand(sample: &Prepared, hidden: usize) -> Result<Vec<Row<'_>>, ModelError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prepared::Embeddings;
 
-    const HIDDEN: usize = 2;
+    const TOKENS: usize = 3;
 
     fn image() -> Arc<PreparedImage> {
         let image = PreparedImage::new(Vec::new());
-        image.set_embeddings(Embeddings::Host(vec![0.; 3 * HIDDEN]));
+        image.set_embeddings(Embeddings::Host(vec![0.; 2 * TOKENS]));
         Arc::new(image)
     }
 
@@ -130,7 +125,7 @@ mod tests {
     fn samples_over_one_image_share_its_rows() -> Result<(), ModelError> {
         let (one, other) = (image(), image());
         let batch = [sample(&one, &[7, 8]), sample(&other, &[7]), sample(&one, &[9])];
-        let sequences = Sequences::of(&batch, HIDDEN)?;
+        let sequences = Sequences::of(&batch, TOKENS)?;
         // The shared head of four, then two, the whole other sample, and one.
         assert_eq!(sequences.rows.len(), 4 + 2 + 5 + 1);
         let positions: Vec<_> = sequences.rows.iter().map(|(_, position)| *position).collect();
@@ -150,7 +145,7 @@ mod tests {
         let one = image();
         let cut = Prepared { positions: 3, ..sample(&one, &[7]) };
         let batch = [sample(&one, &[]), cut, sample(&one, &[7]), sample(&one, &[8])];
-        let sequences = Sequences::of(&batch, HIDDEN)?;
+        let sequences = Sequences::of(&batch, TOKENS)?;
         assert_eq!(sequences.rows.len(), 4 + 4 + 3 + 1 + 1);
         assert_eq!(sequences.last_spans[1].own.len(), 3);
         assert!(sequences.last_spans[2].shared == (0..4) && sequences.last_spans[0].shared.is_empty());
@@ -163,13 +158,13 @@ mod tests {
         let mut other = sample(&one, &[7]);
         other.ids[0] = Some(2);
         let batch = [sample(&one, &[7]), other];
-        assert_eq!(Sequences::of(&batch, HIDDEN)?.rows.len(), 10);
+        assert_eq!(Sequences::of(&batch, TOKENS)?.rows.len(), 10);
         Ok(())
     }
 
     #[test]
     fn an_image_without_embeddings_is_an_error() {
         let batch = [sample(&Arc::new(PreparedImage::new(Vec::new())), &[7])];
-        assert!(Sequences::of(&batch, HIDDEN).is_err());
+        assert!(Sequences::of(&batch, TOKENS).is_err());
     }
 }

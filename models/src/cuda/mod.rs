@@ -1,0 +1,55 @@
+//! An NVIDIA GPU: its memory, kernels that are compiled when the program runs, matrix products by cuBLASLt.
+//!
+//! CUDA's libraries are opened when a model asks for a GPU, not linked: the same program runs where there is none. Everything
+//! goes into one stream, so that what is asked for later sees what was asked for before, and the CPU waits for results alone.
+//!
+//! `unsafe` stands around the calls of the driver and of cuBLASLt. What makes each sound is checked before it: that every buffer
+//! is as long as the kernel's rows need.
+
+#![allow(unsafe_code)]
+
+mod gpu;
+mod kernels;
+mod matmul;
+mod module;
+
+pub(crate) use gpu::{Buffer, Gpu, Staging, is_available};
+pub(crate) use kernels::{Grid, Kernels, Norm, Part, Tile, Turn};
+pub(crate) use matmul::{Linear, Yields};
+
+/// Numbers of a tower's weights, and of activations between its layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Numbers {
+    F32,
+    Bf16,
+    F16,
+}
+
+impl Numbers {
+    /// Bytes of one.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 | Self::F16 => 2,
+        }
+    }
+}
+
+/// What a GPU refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {reason}")]
+pub(crate) struct Error {
+    doing: &'static str,
+    reason: String,
+}
+
+impl Error {
+    fn new(doing: &'static str, reason: impl std::fmt::Display) -> Self {
+        Self { doing, reason: reason.to_string() }
+    }
+}
+
+/// For `map_err`: what was being done when this failed.
+fn while_doing<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> Error {
+    move |reason| Error::new(doing, reason)
+}

@@ -1,5 +1,4 @@
-//! Our own kernels as functions that check what they are given: [`kernels/rows.cu`](kernels/rows.cu) and
-//! [`kernels/attention.cu`](kernels/attention.cu).
+//! Our own kernels as functions that check what they are given. Their sources lie in the folder `kernels`.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use cudarc::driver::sys::CUfunction_attribute_enum as Attribute;
 use cudarc::driver::{CudaSlice, DeviceRepr, LaunchConfig, PushKernelArg};
 
 use super::gpu::Gpu;
-use super::module::Module;
+use super::module::{Attention, Module, source};
 use super::{Error, Numbers, while_doing};
 
 const RUNNING: &str = "running a kernel";
@@ -50,20 +49,20 @@ struct Blocks {
     queries: usize,
     /// Bytes of shared memory that it takes.
     shared: usize,
-    is_plain: bool,
+    attention: Attention,
 }
 
 impl Blocks {
-    /// The same as `kernels/attention.cu` computes.
+    /// The same as the kernels' sources compute, for a GPU whose blocks have `most` bytes of shared memory.
     fn of(numbers: Numbers, head: usize, most: usize) -> Self {
-        let plain = Self { queries: 16, shared: 0, is_plain: true };
+        let plain = Self { queries: 16, shared: 0, attention: Attention::Plain };
         if numbers == Numbers::F32 || !head.is_multiple_of(8) {
             return plain;
         }
         let queries = if head <= 80 { 128 } else { 64 };
         let pitch = if (head / 8).is_multiple_of(2) { head + 8 } else { head };
         let shared = (queries + 4 * 64) * pitch * numbers.bytes();
-        if shared > most { plain } else { Self { queries, shared, is_plain: false } }
+        if shared > most { plain } else { Self { queries, shared, attention: Attention::TensorCores } }
     }
 }
 
@@ -139,8 +138,8 @@ impl Kernels {
             return Err(Error::new("preparing kernels for the GPU", reason));
         }
         let blocks = Blocks::of(numbers, head, gpu.shared_bytes()?);
-        let module = Module::load(gpu, &macros(numbers, hidden, head, blocks), NAMES)?;
-        if !blocks.is_plain {
+        let module = Module::load(gpu, source(blocks.attention), &macros(numbers, hidden, head), NAMES)?;
+        if blocks.attention == Attention::TensorCores {
             let attribute = Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             module
                 .function("attention")?
@@ -434,17 +433,13 @@ pub(crate) struct Turn<'a> {
     pub(crate) norms: Option<(&'a Norm, &'a Norm)>,
 }
 
-fn macros(numbers: Numbers, hidden: usize, head: usize, blocks: Blocks) -> Vec<(&'static str, usize)> {
+fn macros(numbers: Numbers, hidden: usize, head: usize) -> [(&'static str, usize); 3] {
     let number = match numbers {
         Numbers::F32 => 0,
         Numbers::Bf16 => 1,
         Numbers::F16 => 2,
     };
-    let mut macros = vec![("NUMBER", number), ("HIDDEN", hidden), ("HEAD", head)];
-    if blocks.is_plain {
-        macros.push(("PLAIN", 1));
-    }
-    macros
+    [("NUMBER", number), ("HIDDEN", hidden), ("HEAD", head)]
 }
 
 /// That a buffer is long enough.
@@ -462,28 +457,29 @@ fn index(n: usize) -> Result<i32, Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::module::compile;
     use super::*;
 
-    /// Compiles all variants, where NVRTC is installed; no GPU is needed.
+    /// Compiles all kinds, where NVRTC is installed; no GPU is needed.
     #[test]
-    fn the_kernels_compile_for_every_width_and_number() {
+    fn the_kernels_compile_for_every_kind_of_model_and_gpu() {
         // SAFETY: opens a library and closes it again.
         if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
             println!("no NVRTC here: nothing compiled");
             return;
         }
-        for (hidden, head) in [(64, 16), (1152, 72), (896, 64), (1024, 128), (768, 64), (1536, 128)] {
-            for numbers in [Numbers::F32, Numbers::Bf16, Numbers::F16] {
-                for architecture in [80, 89, 90] {
-                    let blocks = Blocks::of(numbers, head, 99 << 10);
-                    let code = super::super::module::compile(
-                        super::super::module::SOURCE,
-                        architecture,
-                        &macros(numbers, hidden, head, blocks),
-                    );
-                    assert!(code.is_ok_and(|code| code.len() > 10_000), "{hidden} {head} {numbers:?} {architecture}");
-                }
-            }
+        let variants = [
+            (64, 16, Numbers::F16, 80),
+            (1152, 72, Numbers::Bf16, 90),
+            (896, 64, Numbers::F16, 89),
+            (1024, 128, Numbers::Bf16, 80),
+            (1152, 72, Numbers::F32, 90),
+            (96, 6, Numbers::Bf16, 90),
+        ];
+        for (hidden, head, numbers, architecture) in variants {
+            let blocks = Blocks::of(numbers, head, 99 << 10);
+            let code = compile(source(blocks.attention), architecture, &macros(numbers, hidden, head));
+            assert!(code.is_ok_and(|code| code.len() > 10_000), "{hidden} {head} {numbers:?} {architecture}");
         }
     }
 }

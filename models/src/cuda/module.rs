@@ -12,14 +12,28 @@ use super::{Error, while_doing};
 
 const COMPILING: &str = "compiling kernels for the GPU";
 
-/// The sources, one behind the other.
-pub(super) const SOURCE: &str = concat!(
-    include_str!("kernels/numbers.cuh"),
-    "#line 1 \"rows.cu\"\n",
-    include_str!("kernels/rows.cu"),
-    "#line 1 \"attention.cu\"\n",
-    include_str!("kernels/attention.cu"),
-);
+macro_rules! sources {
+    ($($name:literal),+) => {
+        concat!($("#line 1 \"", $name, "\"\n", include_str!(concat!("kernels/", $name))),+)
+    };
+}
+
+/// The sources, one behind the other, with this way of attention.
+pub(super) fn source(attention: Attention) -> &'static str {
+    match attention {
+        Attention::Plain => sources!("numbers.cuh", "rows.cu", "attention.cuh", "attention_plain.cu"),
+        Attention::TensorCores => sources!("numbers.cuh", "rows.cu", "attention.cuh", "attention_mma.cu"),
+    }
+}
+
+/// How attention is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attention {
+    /// With tensor cores, for short numbers.
+    TensorCores,
+    /// Without, for any numbers and heads.
+    Plain,
+}
 
 /// Machine code for `architecture` (90 for compute capability 9.0), with these macros defined.
 pub(super) fn compile(source: &str, architecture: i32, macros: &[(&str, usize)]) -> Result<Vec<u8>, Error> {
@@ -70,9 +84,14 @@ unsafe fn log(program: sys::nvrtcProgram) -> String {
 pub(super) struct Module(HashMap<&'static str, CudaFunction>);
 
 impl Module {
-    pub(super) fn load(gpu: &Gpu, macros: &[(&str, usize)], names: &[&'static str]) -> Result<Self, Error> {
+    pub(super) fn load(
+        gpu: &Gpu,
+        source: &str,
+        macros: &[(&str, usize)],
+        names: &[&'static str],
+    ) -> Result<Self, Error> {
         let doing = "loading kernels onto the GPU";
-        let code = compile(SOURCE, gpu.architecture()?, macros)?;
+        let code = compile(source, gpu.architecture()?, macros)?;
         let module: Arc<CudaModule> = gpu.context.load_module(Ptx::from_binary(code)).map_err(while_doing(doing))?;
         let functions = names.iter().map(|name| Ok((*name, module.load_function(name).map_err(while_doing(doing))?)));
         functions.collect::<Result<_, _>>().map(Self)

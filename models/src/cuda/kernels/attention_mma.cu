@@ -1,69 +1,3 @@
-// Attention over rows that lie one behind the other, without a matrix of scores.
-
-// Some neighbouring queries, and what they see: all rows of `shared`, and of `own` the first `seen + n`, where n counts the span's
-// queries, of which these begin with number `first`.
-struct Tile {
-  int query, queries, first, seen;
-  int shared, shared_rows, own, own_rows;
-};
-
-// Where a matrix's heads lie: values of row r and head h begin at r * stride + h * HEAD.
-struct Heads {
-  const number* values;
-  long long stride;
-};
-
-#ifdef PLAIN
-// One query and head a warp: 32 keys at a time, a key a lane. `out` [queries, heads, HEAD].
-extern "C" __global__ void attention(const Tile* tiles, Heads q, Heads k, Heads v, number* out, int heads, int group, float scale) {
-  __shared__ float query[4][HEAD];
-  const Tile tile = tiles[blockIdx.x];
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, head = blockIdx.y;
-  const float to_exp2 = scale * 1.44269504f;
-  for (int n = warp; n < tile.queries; n += 4) {
-    long long row = tile.query + n;
-    __syncwarp();
-    for (int i = lane; i < HEAD; i += 32) query[warp][i] = widen(q.values[row * q.stride + head * HEAD + i]);
-    __syncwarp();
-    float most = -INFINITE, total = 0.f;
-    float sums[(HEAD + 31) / 32] = {};
-    for (int part = 0; part < 2; part++) {
-      int from = part ? tile.own : tile.shared;
-      int seen = part ? min(tile.own_rows, tile.seen + tile.first + n) : tile.shared_rows;
-      for (int start = 0; start < seen; start += 32) {
-        float score = -INFINITE;
-        if (start + lane < seen) {
-          const number* key = k.values + (from + start + lane) * k.stride + head / group * HEAD;
-          float sum = 0.f;
-          for (int i = 0; i < HEAD; i++) sum += query[warp][i] * widen(key[i]);
-          score = sum * to_exp2;
-        }
-        float larger = fmaxf(most, warp_max(score));
-        float kept = exp2f(most - larger), weight = exp2f(score - larger);
-        total = total * kept + warp_sum(weight);
-        most = larger;
-#pragma unroll
-        for (int i = 0; i < (HEAD + 31) / 32; i++) sums[i] *= kept;
-        int count = min(32, seen - start);
-        for (int key = 0; key < count; key++) {
-          float share = __shfl_sync(0xffffffffu, weight, key);
-          const number* value = v.values + (from + start + key) * v.stride + head / group * HEAD;
-#pragma unroll
-          for (int i = 0; i < (HEAD + 31) / 32; i++) {
-            int at = i * 32 + lane;
-            if (at < HEAD) sums[i] += share * widen(value[at]);
-          }
-        }
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < (HEAD + 31) / 32; i++) {
-      int at = i * 32 + lane;
-      if (at < HEAD) out[(row * heads + head) * HEAD + at] = narrow(sums[i] / total);
-    }
-  }
-}
-#else
 // After Dao, "FlashAttention-2", arXiv 2307.08691: a block takes QUERIES queries of a head and walks over the keys, KEYS at a time; scores
 // and sums stay in registers, softmax goes along. Products on tensor cores (mma.sync m16n8k16, m16n8k8), 16 * STRIPES queries a warp.
 // HEAD is a multiple of 8.
@@ -77,6 +11,7 @@ extern "C" __global__ void attention(const Tile* tiles, Heads q, Heads k, Heads 
 #define DEPTHS (HEAD / 16)
 #define HAS_HALF (HEAD % 16 == 8)
 #define COLUMNS (HEAD / 8)
+#define MAIN (COLUMNS >= 16 ? 16 : COLUMNS >= 8 ? 8 : COLUMNS >= 4 ? 4 : 2)
 
 #if NUMBER == 1
 #define MMA_TYPE "bf16"
@@ -116,13 +51,23 @@ __device__ __forceinline__ void copy16(void* to, const void* from, bool exists) 
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address(to)), "l"(from), "r"(exists ? 16 : 0) : "memory");
 }
 
-// `count` rows of a head into shared memory, of which the first `real` exist.
+// Copies a head's `real` rows into shared memory, and zeros for those that do not exist.
 template <int COUNT>
 __device__ __forceinline__ void copy_rows(number (*to)[PITCH], const number* from, long long stride, int real) {
-#pragma unroll 4
-  for (int i = threadIdx.x; i < COUNT * COLUMNS; i += WARPS * 32) {
-    int row = i / COLUMNS, at = i % COLUMNS * 8;
-    copy16(&to[row][at], from + (row < real ? row * stride : 0) + at, row < real);
+  const int main = MAIN;
+  int row = threadIdx.x / main, at = threadIdx.x % main * 8;
+  const number* source = from + row * stride + at;
+  number* target = &to[row][at];
+  const int step = WARPS * 32 / main;
+#pragma unroll
+  for (int first = 0; first < COUNT; first += step) copy16(target + first * PITCH, source + first * stride, row + first < real);
+  if (COLUMNS > main) {
+    const int rest = COLUMNS - main > 0 ? COLUMNS - main : 1;
+#pragma unroll
+    for (int first = 0; first < COUNT * rest; first += WARPS * 32) {
+      int i = first + threadIdx.x;
+      if (i < COUNT * rest) copy16(&to[i / rest][main * 8 + i % rest * 8], from + i / rest * stride + main * 8 + i % rest * 8, i / rest < real);
+    }
   }
 }
 
@@ -137,7 +82,6 @@ struct Shared {
   number keys[2][KEYS][PITCH];
   number values[2][KEYS][PITCH];
 };
-
 
 extern "C" __global__ void __launch_bounds__(WARPS * 32)
     attention(const Tile* tiles, Heads q, Heads k, Heads v, number* out, int heads, int group, float scale) {
@@ -307,4 +251,3 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     }
   }
 }
-#endif

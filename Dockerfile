@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # Targets: `runtime` (the `tamis` command), `loader` (puts the example corpus into a bucket), `notebook` (Jupyter).
-# `cuda` is `runtime` for NVIDIA GPUs: docker build --target cuda --build-arg CUDA_COMPUTE_CAP=90 .
+# `cuda` is `runtime` for NVIDIA GPUs: docker build --target cuda .
 
 FROM rust:1.95-bookworm AS build
 # nasm makes JPEG decoding about twice as fast. cmake is not needed.
@@ -32,26 +32,13 @@ HEALTHCHECK --interval=5s --timeout=3s --start-period=20s --retries=5 CMD ["tami
 ENTRYPOINT ["tamis-entry"]
 CMD ["serve"]
 
-FROM nvidia/cuda:13.0.2-devel-ubuntu24.04 AS build-cuda
-ARG CUDA_COMPUTE_CAP=90
-ENV CUDA_COMPUTE_CAP=$CUDA_COMPUTE_CAP PATH=/root/.cargo/bin:$PATH
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends build-essential ca-certificates curl nasm \
-    && rm -rf /var/lib/apt/lists/* \
-    && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain 1.95
-WORKDIR /src
-COPY . .
-RUN --mount=type=cache,target=/root/.cargo/registry \
-    --mount=type=cache,target=/src/target \
-    cargo build --release --locked --package tamis-engine --bin tamis --features cuda \
-    && cp target/release/tamis /usr/local/bin/tamis
-
 FROM nvidia/cuda:13.0.2-runtime-ubuntu24.04 AS cuda
+# The same program, beside CUDA's libraries. NVRTC compiles its kernels when a model is loaded.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates curl \
+    && apt-get install --yes --no-install-recommends ca-certificates curl cuda-nvrtc-13-0 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /var/lib/tamis --create-home tamis
-COPY --from=build-cuda /usr/local/bin/tamis /usr/local/bin/tamis
+COPY --from=build /usr/local/bin/tamis /usr/local/bin/tamis
 COPY --chmod=755 docker/tamis.sh /usr/local/bin/tamis-entry
 COPY --chmod=755 docker/health.sh /usr/local/bin/tamis-health
 USER tamis

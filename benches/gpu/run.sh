@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Everything that is to be known of a GPU, in one call: see run.py.
-#   benches/gpu/run.sh TAMIS [options of run.py]      TAMIS: a binary built with --features cuda (docs/gpu.md)
+#   benches/gpu/run.sh TAMIS [options of run.py]      TAMIS: a release build of the command
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-tamis=${1:?the tamis binary, built with --features cuda}
+tamis=${1:?the tamis binary, built with --release}
 shift
 # CUDA's libraries, from wherever PyTorch's wheels put them.
 libraries=$(python3 -c 'import glob, os, site

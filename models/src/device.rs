@@ -51,11 +51,7 @@ pub(crate) struct Arithmetic {
 impl Arithmetic {
     /// The arithmetic that these choices come to, without opening the device.
     pub(crate) fn of(device: DeviceChoice, dtype: DtypeChoice) -> Self {
-        let is_cuda = match device {
-            DeviceChoice::Cpu => false,
-            DeviceChoice::Cuda(_) => true,
-            DeviceChoice::Auto => has_cuda(),
-        };
+        let is_cuda = device.is_cuda();
         let dtype = match dtype {
             DtypeChoice::Auto if !is_cuda => Dtype::F32,
             DtypeChoice::Auto | DtypeChoice::Bf16 => Dtype::Bf16,
@@ -99,9 +95,13 @@ impl Arithmetic {
     }
 }
 
-fn has_cuda() -> bool {
+/// Whether this build knows of GPUs and this machine has one. Asked once: opening the driver takes a while.
+pub(crate) fn has_cuda() -> bool {
     #[cfg(feature = "cuda")]
-    return crate::cuda::is_available();
+    {
+        static HAS_CUDA: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+        *HAS_CUDA.get_or_init(crate::cuda::is_available)
+    }
     #[cfg(not(feature = "cuda"))]
     false
 }

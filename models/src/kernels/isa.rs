@@ -10,6 +10,9 @@ pub(crate) enum Isa {
     /// All of AVX-512 in plain Rust: what a CPU without it tests the wide tiles with.
     #[cfg(test)]
     Wide,
+    /// AMX in plain Rust, for the same reason.
+    #[cfg(test)]
+    Tiles,
     /// AVX2 with FMA: 8 lanes.
     Avx2,
     /// AVX-512 (F, BW, DQ, VL): 16 lanes.
@@ -18,6 +21,8 @@ pub(crate) enum Isa {
         bf16: bool,
         /// `vpdpbusd`: products of four pairs of bytes, added in i32.
         vnni: bool,
+        /// AMX: matrices of 16 rows in registers, multiplied in bf16 and bytes.
+        amx: bool,
     },
 }
 
@@ -32,7 +37,7 @@ impl Isa {
     pub(crate) fn available() -> Vec<Self> {
         let mut found = vec![Self::Plain];
         #[cfg(test)]
-        found.push(Self::Wide);
+        found.extend([Self::Wide, Self::Tiles]);
         #[cfg(target_arch = "x86_64")]
         {
             let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
@@ -46,9 +51,12 @@ impl Isa {
                 && is_x86_feature_detected!("avx512vl")
             {
                 let (bf16, vnni) = (is_x86_feature_detected!("avx512bf16"), is_x86_feature_detected!("avx512vnni"));
-                found.push(Self::Avx512 { bf16: false, vnni: false });
+                found.push(Self::Avx512 { bf16: false, vnni: false, amx: false });
                 if bf16 || vnni {
-                    found.push(Self::Avx512 { bf16, vnni });
+                    found.push(Self::Avx512 { bf16, vnni, amx: false });
+                }
+                if bf16 && vnni && super::amx::is_available() {
+                    found.push(Self::Avx512 { bf16, vnni, amx: true });
                 }
             }
         }
@@ -60,7 +68,7 @@ impl Isa {
         match self {
             Self::Plain | Self::Avx2 => false,
             #[cfg(test)]
-            Self::Wide => true,
+            Self::Wide | Self::Tiles => true,
             Self::Avx512 { bf16, .. } => bf16,
         }
     }
@@ -70,7 +78,7 @@ impl Isa {
         match self {
             Self::Plain | Self::Avx2 => false,
             #[cfg(test)]
-            Self::Wide => true,
+            Self::Wide | Self::Tiles => true,
             Self::Avx512 { vnni, .. } => vnni,
         }
     }
@@ -99,7 +107,7 @@ impl Isa {
             match self {
                 Self::Plain => f(),
                 #[cfg(test)]
-                Self::Wide => f(),
+                Self::Wide | Self::Tiles => f(),
                 // SAFETY: these variants exist only where the features were found (`available`).
                 Self::Avx2 => unsafe { avx2(f) },
                 // SAFETY: as above.

@@ -298,7 +298,8 @@ impl Parts {
         // Sums that begin somewhere else than at zero are not begun twice.
         let most = if weights.starts(0).is_some() { all_words } else { groups / weights.groups_per_word() };
         let count = all_words.div_ceil(most.max(1)).max(1);
-        let words = all_words.div_ceil(count);
+        let words = all_words.div_ceil(count).next_multiple_of(weights.tile.step()).max(1);
+        let count = all_words.div_ceil(words).max(1);
         Self { count, words, all_words, groups_per_word: weights.groups_per_word() }
     }
 
@@ -315,7 +316,8 @@ impl Parts {
     }
 }
 
-/// Packs rows as tiles read them: part by part, tile by tile, group by group. Rows beyond the last one are zero.
+/// Packs rows as tiles read them: part by part, tile by tile, step by step, group by group. Rows beyond the last one and groups
+/// beyond the last input are zero.
 fn pack_rows(left: &Operand, rows: Range<usize>, tile: &Tile, parts: &Parts, packed: &mut Vec<u32>) {
     let tiles = rows.len().div_ceil(tile.rows());
     let all = parts.all_words * parts.groups_per_word;
@@ -328,9 +330,19 @@ fn pack_rows(left: &Operand, rows: Range<usize>, tile: &Tile, parts: &Parts, pac
                 let number = rows.start + place * tile.rows() + row;
                 let source = if number < rows.end { left.row(number) } else { &[] };
                 let source = &source[start.min(source.len())..(start + groups).min(source.len())];
-                let places = packed.iter_mut().skip(row).step_by(tile.rows());
-                let groups = source.iter().copied().chain(std::iter::repeat(0));
-                places.zip(groups).for_each(|(place, group)| *place = group);
+                if tile.step() == 1 {
+                    let places = packed.iter_mut().skip(row).step_by(tile.rows());
+                    let groups = source.iter().copied().chain(std::iter::repeat(0));
+                    places.zip(groups).for_each(|(place, group)| *place = group);
+                    continue;
+                }
+                let mut source = source.chunks(tile.step());
+                for step in packed.chunks_exact_mut(tile.rows() * tile.step()) {
+                    let place = &mut step[row * tile.step()..][..tile.step()];
+                    let groups = source.next().unwrap_or_default();
+                    place[..groups.len()].copy_from_slice(groups);
+                    place[groups.len()..].fill(0);
+                }
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Every kernel against plain arithmetic in f64, over shapes that fit no tile, for every family of instructions that this
-//! CPU has, and for AVX-512's tiles in plain Rust ([`Isa::Wide`]), so that their loops are tested on any CPU.
+//! CPU has, and for AVX-512's and AMX's tiles in plain Rust ([`Isa::Wide`], [`Isa::Tiles`]), so that their loops are tested on any CPU.
 
 use proptest::prelude::*;
 

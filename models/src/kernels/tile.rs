@@ -28,7 +28,7 @@ impl Numbers {
     }
 }
 
-/// `groups`, left [groups, rows], right [groups, columns], starting values [columns] or null, whether to add to what is
+/// `groups`, left as [`Tile::step`] says, right [groups, columns], starting values [columns] or null, whether to add to what is
 /// there, out [rows, columns].
 type Run = unsafe fn(usize, *const u32, *const u32, *const i32, bool, *mut f32);
 
@@ -37,10 +37,11 @@ type Run = unsafe fn(usize, *const u32, *const u32, *const i32, bool, *mut f32);
 pub(crate) struct Tile {
     rows: usize,
     columns: usize,
+    step: usize,
     run: Run,
 }
 
-/// Room for the largest tile.
+/// Room for the largest tile of [`Tile::new`].
 pub(crate) const MOST: usize = 14 * 32;
 
 /// A tile's function, compiled for the CPU features that its instructions want.
@@ -56,16 +57,41 @@ macro_rules! tile {
             out: *mut f32,
         ) {
             // SAFETY: the caller's.
-            unsafe { multiply::<$dot, $rows, $vectors>(groups, left, right, start, adds, out) }
+            unsafe { multiply::<$dot, $rows, $vectors, 1>(groups, left, right, start, adds, out) }
         }
-        Tile { rows: $rows, columns: $vectors * <$dot>::LANES, run }
+        Tile { rows: $rows, columns: $vectors * <$dot>::LANES, step: 1, run }
     }};
     ($dot:ty, $rows:literal x $vectors:literal) => {
-        Tile { rows: $rows, columns: $vectors * <$dot>::LANES, run: multiply::<$dot, $rows, $vectors> }
+        tile!($dot, $rows x $vectors, 1)
+    };
+    ($dot:ty, $rows:literal x $vectors:literal, $step:literal) => {
+        Tile { rows: $rows, columns: $vectors * <$dot>::LANES, step: $step, run: multiply::<$dot, $rows, $vectors, $step> }
     };
 }
 
 impl Tile {
+    /// The tile for products with weights, which are packed to its liking: AMX's, where the CPU has it.
+    pub(crate) fn of_weights(isa: Isa, numbers: Numbers) -> Self {
+        match (isa, numbers) {
+            #[cfg(test)]
+            (Isa::Tiles, Numbers::Bf16) => tile!(plain::Plain<plain::Bf16, 16>, 32 x 2, 16),
+            #[cfg(test)]
+            (Isa::Tiles, Numbers::U8I8) => tile!(plain::Plain<plain::U8I8, 16>, 32 x 2, 16),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512 { amx: true, .. }, Numbers::Bf16) => Self::amx(super::amx::bf16),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512 { amx: true, .. }, Numbers::U8I8) => Self::amx(super::amx::bytes),
+            // The family has what it was asked for, or there is plain Rust.
+            _ => Self::new(isa, numbers).unwrap_or_else(|| Self::plain(numbers)),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn amx(run: Run) -> Self {
+        use super::amx::{COLUMNS, ROWS, STEP};
+        Self { rows: ROWS, columns: COLUMNS, step: STEP, run }
+    }
+
     /// The tile for these numbers; `None` if the family has no instruction for them.
     pub(crate) fn new(isa: Isa, numbers: Numbers) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
@@ -73,7 +99,7 @@ impl Tile {
         Some(match (isa, numbers) {
             (Isa::Plain, numbers) => Self::plain(numbers),
             #[cfg(test)]
-            (Isa::Wide, numbers) => Self::wide(numbers),
+            (Isa::Wide | Isa::Tiles, numbers) => Self::wide(numbers),
             #[cfg(target_arch = "x86_64")]
             (Isa::Avx2, Numbers::F32) => tile!("avx2,fma", avx2::F32, 6 x 2),
             #[cfg(target_arch = "x86_64")]
@@ -124,7 +150,12 @@ impl Tile {
         self.columns
     }
 
-    /// `out = left * right`: left [groups, rows], right [groups, columns], both packed group by group; out [rows,
+    /// Groups of a row that lie together in the left side: [groups / step, rows, step]. Their number is a multiple of it.
+    pub(crate) fn step(&self) -> usize {
+        self.step
+    }
+
+    /// `out = left * right`: left [groups, rows] in steps, right [groups, columns], both packed group by group; out [rows,
     /// columns]. With `start`, the sums begin at these whole numbers [columns].
     #[inline]
     pub(crate) fn multiply(&self, left: &[u32], right: &[u32], start: Option<&[i32]>, out: &mut [f32]) {
@@ -140,6 +171,7 @@ impl Tile {
     #[inline]
     fn run(&self, left: &[u32], right: &[u32], start: Option<&[i32]>, adds: bool, out: &mut [f32]) {
         let groups = right.len() / self.columns;
+        assert!(groups.is_multiple_of(self.step), "groups come in whole steps");
         assert!(left.len() == groups * self.rows && right.len() == groups * self.columns, "packed sides are of a size");
         assert!(out.len() >= self.rows * self.columns, "there is room for all sums");
         assert!(start.is_none_or(|start| start.len() >= self.columns), "each column has its start");
@@ -164,10 +196,10 @@ pub(crate) fn prefetch(words: &[u32]) {
 
 /// # Safety
 ///
-/// The CPU has `D`'s instructions; `left` is good for `groups * ROWS` groups, `right` for `groups * VECTORS * LANES`,
+/// The CPU has `D`'s instructions; `groups` is a multiple of `STEP`; `left` is good for `groups * ROWS` groups, `right` for `groups * VECTORS * LANES`,
 /// `start`, unless null, for `VECTORS * LANES` numbers, `out` for `ROWS * VECTORS * LANES`.
 #[inline(always)]
-unsafe fn multiply<D: Dot, const ROWS: usize, const VECTORS: usize>(
+unsafe fn multiply<D: Dot, const ROWS: usize, const VECTORS: usize, const STEP: usize>(
     groups: usize,
     mut left: *const u32,
     mut right: *const u32,
@@ -185,16 +217,18 @@ unsafe fn multiply<D: Dot, const ROWS: usize, const VECTORS: usize>(
                 }
             }
         }
-        for _ in 0..groups {
-            let columns: [D::Groups; VECTORS] = std::array::from_fn(|vector| D::load(right.add(vector * D::LANES)));
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let group = D::splat(left.add(row));
-                for (sums, columns) in sums.iter_mut().zip(columns) {
-                    *sums = D::dot(*sums, group, columns);
+        for _ in 0..groups / STEP {
+            for place in 0..STEP {
+                let columns: [D::Groups; VECTORS] = std::array::from_fn(|vector| D::load(right.add(vector * D::LANES)));
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let group = D::splat(left.add(row * STEP + place));
+                    for (sums, columns) in sums.iter_mut().zip(columns) {
+                        *sums = D::dot(*sums, group, columns);
+                    }
                 }
+                right = right.add(VECTORS * D::LANES);
             }
-            left = left.add(ROWS);
-            right = right.add(VECTORS * D::LANES);
+            left = left.add(ROWS * STEP);
         }
         for (row, sums) in sums.into_iter().enumerate() {
             for (vector, sums) in sums.into_iter().enumerate() {
@@ -208,7 +242,7 @@ unsafe fn multiply<D: Dot, const ROWS: usize, const VECTORS: usize>(
 /// Operations a second of one tile whose sides lie in the first cache level: no product can be faster.
 pub(crate) fn peak(isa: Isa, numbers: Numbers) -> f64 {
     const GROUPS: usize = 128;
-    let tile = Tile::new(isa, numbers).unwrap_or_else(|| Tile::plain(numbers));
+    let tile = Tile::of_weights(isa, numbers);
     let (left, right) = (vec![0; GROUPS * tile.rows], vec![0; GROUPS * tile.columns]);
     let mut out = vec![0f32; tile.rows * tile.columns];
     let operations = 2 * numbers.per_group() * GROUPS * out.len();

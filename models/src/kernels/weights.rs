@@ -83,8 +83,7 @@ impl Weights {
     /// Packs the rows of `sources`, each [outputs, inputs], one source after the other.
     pub(crate) fn pack(isa: Isa, storage: Storage, layout: Layout, sources: &[Source<'_>]) -> Self {
         let numbers = storage.numbers(isa);
-        // `numbers` gives only what the family has.
-        let tile = Tile::new(isa, numbers).unwrap_or_else(|| Tile::plain(numbers));
+        let tile = Tile::of_weights(isa, numbers);
         let inputs = sources.first().map_or(0, Source::columns);
         let rows: Vec<(&Source<'_>, usize)> = sources.iter().flat_map(|s| (0..s.rows()).map(move |r| (s, r))).collect();
         let (outputs, columns) = (rows.len(), tile.columns());
@@ -101,7 +100,7 @@ impl Weights {
             Layout::Straight => outputs.div_ceil(columns),
             Layout::Gated => (outputs / 2).div_ceil(columns / 2),
         };
-        let words = inputs.div_ceil(storage.per_word());
+        let words = inputs.div_ceil(storage.per_word()).next_multiple_of(tile.step());
         let mut panels = Words::zeroed(count * words * columns);
         let mut scales = vec![1.; if storage == Storage::I8 { count * columns } else { 0 }];
         let mut starts = vec![0; if numbers == Numbers::U8I8 { count * columns } else { 0 }];
@@ -160,9 +159,9 @@ impl Weights {
         self.starts.chunks(self.tile.columns()).nth(panel)
     }
 
-    /// Words of an output's inputs.
+    /// Words of an output's inputs, in whole steps of the tile: those beyond the last input are zero.
     pub(super) fn words(&self) -> usize {
-        self.inputs.div_ceil(self.storage.per_word())
+        self.inputs.div_ceil(self.storage.per_word()).next_multiple_of(self.tile.step())
     }
 
     /// Groups of a word that is widened: how much longer the sums are than the panel.

@@ -289,7 +289,7 @@ fn short_numbers_score_close_to_f32() -> Result<()> {
         for (storage, most) in
             [(Storage::Bf16, reference("score_bf16")?), (Storage::F16, reference("score_f16")?), (Storage::I8, 0.05)]
         {
-            let computers = [Isa::detect(), Isa::Wide].map(|isa| Computer::Short(Way { isa, storage }));
+            let computers = [Isa::detect(), Isa::Wide, Isa::Tiles].map(|isa| Computer::Short(Way { isa, storage }));
             let on_gpu = match storage {
                 Storage::Bf16 => Computer::cuda(DtypeChoice::Bf16),
                 Storage::F16 => Computer::cuda(DtypeChoice::F16),

@@ -44,10 +44,10 @@ impl BatchTokens {
 
     /// The number for a model on `device`.
     pub fn for_device(self, device: DeviceChoice) -> usize {
-        match (self, device) {
-            (Self::Count(n), _) => n,
-            (Self::Auto, DeviceChoice::Cuda(_)) => Self::CUDA,
-            (Self::Auto, DeviceChoice::Cpu | DeviceChoice::Auto) => Self::CPU,
+        match self {
+            Self::Count(n) => n,
+            Self::Auto if device.is_cuda() => Self::CUDA,
+            Self::Auto => Self::CPU,
         }
     }
 }

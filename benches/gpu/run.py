@@ -10,7 +10,7 @@ ceiling     TFLOP/s of PyTorch's bf16 product of two random 8192 x 8192 matrices
 golden      the reference's cases (models/tests/golden): largest difference of --device in f32 from the reference's own scores
 corpus      examples/corpus with the embedded model: --device in each dtype against the CPU in f32
 full size   the same on synthetic rows with a checkpoint of random weights in the published size
-forward     rows/s of forward passes alone; ours: rows over the time in them (EXPLAIN ANALYZE), copies to the device included
+forward     rows/s of forward passes alone; ours: the time in them (EXPLAIN ANALYZE) of all rows less of a few, copies to the device included
 end to end  rows/s from JPEG bytes to scores; ours: the whole command on all rows less the whole command on a few
 share       of the ceiling: the forward pass's operations (matrix products and attention, none twice) over its time
 """
@@ -150,19 +150,22 @@ class Tamis:
         short = min(self.run(checkpoint, self.args.device, dtype, query.format(path_few), tokens)[0] for _ in range(2))
         with Memory(self.args.device) as memory:
             long = min(self.run(checkpoint, self.args.device, dtype, query.format(path_all), tokens)[0] for _ in range(2))
-        explained = self.run(checkpoint, self.args.device, dtype, "EXPLAIN ANALYZE " + query.format(path_all), tokens)[1]
         figures = {"dtype": dtype, "tokens": tokens, "end_to_end_rows_per_s": (n_all - n_few) / (long - short), "few_s": short, "all_s": long,
                    "peak_gpu_GiB": memory.peak}
-        forward = metric(explained, "forward_time")
-        if forward:
-            figures |= {"forward_rows_per_s": n_all / forward, "device_idle_s": metric(explained, "device_idle_time")}
+        explained = [self.run(checkpoint, self.args.device, dtype, "EXPLAIN ANALYZE " + query.format(path), tokens)[1] for path in (path_few, path_all)]
+        short, long = (metric(text, "forward_time") for text in explained)
+        if short and long:
+            figures |= {"forward_rows_per_s": (n_all - n_few) / (long - short), "device_idle_s": metric(explained[1], "device_idle_time"),
+                        "batches": metric(explained[1], "batches", {"": 1.0})}
         return figures
 
 
-def metric(explained, name):
-    """Seconds of a metric in a plan, such as forward_time=1.2s; the largest where it stands several times."""
-    units = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
-    found = [float(value) * units[unit] for value, unit in re.findall(rf"{name}=([0-9.]+)(ns|us|µs|ms|s|m)", explained)]
+SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+
+
+def metric(explained, name, units=SECONDS):
+    """A metric in a plan, such as forward_time=1.2s; the largest where it stands several times."""
+    found = [float(value) * units[unit] for value, unit in re.findall(rf"\b{name}=([0-9.]+)({'|'.join(units)})", explained)]
     return max(found, default=None)
 
 

@@ -16,7 +16,7 @@ use tamis_models::{DeviceChoice, DtypeChoice, Limits};
 
 use crate::error::Error;
 use table::options;
-pub use value::{BatchTokens, OnError};
+pub use value::{Amount, OnError};
 
 /// Keys of the form `tamis.model.NAME` name models.
 const MODEL_PREFIX: &str = "model.";
@@ -36,10 +36,10 @@ options! {
         "Where models run; `auto` takes the first CUDA device if this build and machine have one, else the CPU";
     dtype: DtypeChoice = "scoring.dtype", DtypeChoice::Auto,
         "The floating-point type of weights and activations; `auto` is f32 on a CPU and bf16 on a GPU";
-    batch_tokens: BatchTokens = "scoring.batch_tokens", BatchTokens::Auto,
+    batch_tokens: Amount = "scoring.batch_tokens", Amount::Auto,
         "Positions of the language model's sequence in one forward pass; `auto` suits the device";
-    prefetch: usize = "scoring.prefetch", 64,
-        "Rows of a model that are decoded and tokenised ahead of the device at most, those on the device included";
+    prefetch: Amount = "scoring.prefetch", Amount::Auto,
+        "Rows of a model that are decoded and tokenised ahead of the device at most, those on the device included; `auto` suits the device";
     on_error: OnError = "scoring.on_error", OnError::Null,
         "What becomes of a row that cannot be scored: its score is NULL, or the query fails";
     max_image_pixels: u64 = "image.max_pixels", 89_478_485,
@@ -56,6 +56,17 @@ impl TamisOptions {
     /// The session's options; the defaults if the session has none of ours.
     pub fn from_config(config: &ConfigOptions) -> Self {
         config.extensions.get::<Self>().cloned().unwrap_or_default()
+    }
+
+    /// Positions of the language model's sequence in one forward pass. A CPU gains little from long passes, and one that has
+    /// begun cannot be cancelled: about nine captions. A GPU needs many rows at once to be busy: about ninety-five.
+    pub fn positions_a_pass(&self) -> usize {
+        self.batch_tokens().on(self.device(), 2_048, 16_384)
+    }
+
+    /// Rows that are in memory ahead of the device: some passes' worth, half a megabyte each once they are decoded.
+    pub fn rows_ahead(&self) -> usize {
+        self.prefetch().on(self.device(), 64, 256)
     }
 
     /// What bounds a sample.

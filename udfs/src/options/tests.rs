@@ -47,7 +47,7 @@ fn values_arrive_in_the_getters() {
     assert_eq!(options.limits().max_text_tokens, 7);
     assert_eq!(options.device(), DeviceChoice::Cuda(3));
     assert_eq!(options.dtype(), DtypeChoice::Bf16);
-    assert_eq!(options.batch_tokens(), BatchTokens::Count(99));
+    assert_eq!(options.batch_tokens(), Amount::Count(99));
     assert_eq!(options.on_error(), OnError::Fail);
     assert!(!options.planner_enabled());
     assert_eq!(options.models()["org/a.b"], "s3://bucket/x");
@@ -63,8 +63,8 @@ fn a_bad_key_names_itself_and_what_exists() {
 #[test]
 fn a_bad_value_names_key_value_and_what_is_accepted() {
     for (key, value, accepted) in [
-        ("tamis.scoring.prefetch", "0", "a whole number from 1"),
-        ("tamis.scoring.prefetch", "-3", "a whole number from 1"),
+        ("tamis.scoring.prefetch", "0", "auto or a whole number from 1"),
+        ("tamis.scoring.prefetch", "-3", "auto or a whole number from 1"),
         ("tamis.scoring.on_error", "ignore", "null or fail"),
         ("tamis.scoring.device", "gpu", "auto, cpu or cuda:N"),
         ("tamis.scoring.dtype", "f64", "auto, f32, bf16, f16 or int8"),
@@ -92,8 +92,17 @@ fn options_without_the_extension_are_the_defaults() {
 
 #[test]
 fn auto_batches_suit_the_device() {
-    assert!(BatchTokens::Auto.for_device(DeviceChoice::Cuda(0)) > BatchTokens::Auto.for_device(DeviceChoice::Cpu));
-    assert_eq!(BatchTokens::Count(5).for_device(DeviceChoice::Cuda(0)), 5);
+    let options = |device: &str, count: &str| {
+        let mut config = TamisOptions::config();
+        config.set("tamis.scoring.device", device).unwrap();
+        config.set("tamis.scoring.batch_tokens", count).unwrap();
+        config.set("tamis.scoring.prefetch", count).unwrap();
+        let options = TamisOptions::from_config(&config);
+        (options.positions_a_pass(), options.rows_ahead())
+    };
+    let (cpu, cuda) = (options("cpu", "auto"), options("cuda:0", "auto"));
+    assert!(cuda.0 > cpu.0 && cuda.1 > cpu.1);
+    assert_eq!((options("cpu", "5"), options("cuda:0", "5")), ((5, 5), (5, 5)));
 }
 
 #[test]

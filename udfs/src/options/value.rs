@@ -26,9 +26,9 @@ pub enum OnError {
     Fail,
 }
 
-/// How many positions of the language model's sequence one forward pass may hold.
+/// A number that may be left to the device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum BatchTokens {
+pub enum Amount {
     /// What suits the device.
     #[default]
     Auto,
@@ -36,18 +36,13 @@ pub enum BatchTokens {
     Count(usize),
 }
 
-impl BatchTokens {
-    /// A CPU gains little from long batches, and a pass that has begun cannot be cancelled: about nine captions.
-    const CPU: usize = 2_048;
-    /// A GPU needs many rows at once to be busy: about seventy captions.
-    const CUDA: usize = 16_384;
-
+impl Amount {
     /// The number for a model on `device`.
-    pub fn for_device(self, device: DeviceChoice) -> usize {
+    pub(super) fn on(self, device: DeviceChoice, cpu: usize, cuda: usize) -> usize {
         match self {
             Self::Count(n) => n,
-            Self::Auto if device.is_cuda() => Self::CUDA,
-            Self::Auto => Self::CPU,
+            Self::Auto if device.is_cuda() => cuda,
+            Self::Auto => cpu,
         }
     }
 }
@@ -159,7 +154,7 @@ impl OptionValue for OnError {
     }
 }
 
-impl OptionValue for BatchTokens {
+impl OptionValue for Amount {
     const ACCEPTED: &'static str = "auto or a whole number from 1";
 
     fn parse(value: &str) -> Option<Self> {

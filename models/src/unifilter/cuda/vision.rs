@@ -1,6 +1,7 @@
 //! The SigLIP vision tower on a GPU: Zhai et al., "Sigmoid Loss for Language Image Pre-Training", arXiv 2303.15343.
 
 use cudarc::driver::CudaSlice;
+use rayon::prelude::*;
 
 use super::super::config::VisionConfig;
 use super::super::patches::Patches;
@@ -97,7 +98,7 @@ impl VisionTower {
 
         let pixels = pixels.of(gpu, images.len() * image_bytes)?;
         staging.copy(gpu, images.len() * image_bytes, pixels, |to| {
-            to.chunks_mut(image_bytes).zip(images).for_each(|(to, image)| to.copy_from_slice(image));
+            to.par_chunks_mut(image_bytes).zip(images).for_each(|(to, image)| to.copy_from_slice(image));
         })?;
         let states = states.of(gpu, rows * hidden)?;
         let narrow = narrow.of(gpu, rows * hidden.max(self.patch_embedding.width()) * bytes)?;

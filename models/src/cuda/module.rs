@@ -42,16 +42,15 @@ pub(super) fn compile(source: &str, architecture: i32, macros: &[(&str, usize)])
     let mut options = vec![format!("--gpu-architecture=sm_{architecture}"), "--std=c++17".to_string()];
     options.extend(macros.iter().map(|(name, value)| format!("--define-macro={name}={value}")));
     let program = result::create_program(&source, Some(name)).map_err(while_doing(COMPILING))?;
-    // SAFETY: `program` was just created and is destroyed below, after its last use.
-    let compiled = unsafe {
-        let compiled = match result::compile_program(program, &options) {
+    // SAFETY: `program` was just created and is destroyed at the end, after its last use.
+    unsafe {
+        let code = match result::compile_program(program, &options) {
             Ok(()) => machine_code(program),
             Err(error) => Err(Error::new(COMPILING, format!("{error}: {}", log(program)))),
         };
         result::destroy_program(program).map_err(while_doing(COMPILING))?;
-        compiled
-    };
-    compiled
+        code
+    }
 }
 
 /// # Safety

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::kernels::{Isa, Numbers, Storage};
+use crate::kernels::{Isa, Storage};
 use crate::{DeviceChoice, DtypeChoice};
 
 /// Counts changes of the kernels that change scores by more than the order of additions does.
@@ -67,9 +67,9 @@ impl Arithmetic {
         self.isa
     }
 
-    /// Whether activations are rounded to bf16 before each product: only where the CPU multiplies bf16.
+    /// Whether activations are rounded to bf16 before products: only where the CPU multiplies bf16.
     fn rounds_activations(self) -> bool {
-        self.dtype.storage().attention(self.isa) == Numbers::Bf16
+        matches!(self.dtype, Dtype::Bf16 | Dtype::Int8) && self.isa.has_bf16()
     }
 }
 

@@ -93,7 +93,7 @@ fn options_without_the_extension_are_the_defaults() {
 #[test]
 fn auto_batches_suit_the_device() {
     let options = |device: &str, count: &str| {
-        let mut config = TamisOptions::config();
+        let mut config = config();
         config.set("tamis.scoring.device", device).unwrap();
         config.set("tamis.scoring.batch_tokens", count).unwrap();
         config.set("tamis.scoring.prefetch", count).unwrap();

@@ -7,6 +7,8 @@ use crate::{DeviceChoice, DtypeChoice};
 
 /// Counts changes of the kernels that change scores by more than the order of additions does.
 const KERNELS_VERSION: u32 = 1;
+/// The same of what int8 computes.
+const INT8_KERNELS_VERSION: u32 = 2;
 /// The same of the kernels for a GPU.
 const CUDA_KERNELS_VERSION: u32 = 1;
 
@@ -90,6 +92,7 @@ impl Arithmetic {
     pub(crate) fn identity(self) -> String {
         match self.is_cuda {
             true => format!("{self}, kernels {CUDA_KERNELS_VERSION}"),
+            false if self.dtype == Dtype::Int8 => format!("{self}, kernels {INT8_KERNELS_VERSION}"),
             false => format!("{self}, kernels {KERNELS_VERSION}"),
         }
     }

@@ -61,6 +61,7 @@ def parse():
     args.add_argument("--batches", type=int, nargs="+", default=[64, 256])
     args.add_argument("--ways", nargs="+", default=["sdpa", "sdpa-compile"], help="eager, sdpa, flash_attention_2; with -compile behind it")
     args.add_argument("--workers", type=int, default=max(1, (multiprocessing.cpu_count() or 1) - 2), help="PyTorch's decoding processes")
+    args.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="further session options of ours")
     args.add_argument("--released", action="store_true", help="also as the released scripts run: f16, batch 16, 4 workers")
     args.add_argument("--work", type=pathlib.Path, default=pathlib.Path("target/gpu"))
     args.add_argument("--json", type=pathlib.Path)
@@ -133,6 +134,7 @@ class Tamis:
 
     def run(self, checkpoint, device, dtype, query, tokens="auto"):
         command = [self.args.tamis, "sql", "-q", "--set", "tamis.cache.path=off", "--set", f"tamis.scoring.batch_tokens={tokens}",
+                   *(word for option in self.args.set for word in ("--set", option)),
                    "--model", f"unifilter={checkpoint}", "--device", device, "--dtype", dtype, "--format", "ndjson", "-c", query]
         start = time.perf_counter()
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

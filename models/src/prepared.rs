@@ -29,7 +29,7 @@ pub(crate) enum Embeddings {
     Host(Vec<f32>),
     /// Of a model on a GPU.
     #[cfg(feature = "cuda")]
-    Device(cudarc::driver::CudaSlice<f32>),
+    Device(crate::cuda::Values),
     /// Of a model in candle.
     #[cfg(test)]
     Candle(candle_core::Tensor),
@@ -40,7 +40,7 @@ impl Embeddings {
         match self {
             Self::Host(values) => size_of_val(values.as_slice()),
             #[cfg(feature = "cuda")]
-            Self::Device(values) => values.num_bytes(),
+            Self::Device(values) => values.bytes(),
             #[cfg(test)]
             Self::Candle(tensor) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
         }

@@ -38,8 +38,8 @@ options! {
         "The floating-point type of weights and activations; `auto` is f32 on a CPU and bf16 on a GPU";
     batch_tokens: Amount = "scoring.batch_tokens", Amount::Auto,
         "Positions of the language model's sequence in one forward pass; `auto` suits the device";
-    prefetch: Amount = "scoring.prefetch", Amount::Auto,
-        "Rows of a model that are decoded and tokenised ahead of the device at most, those on the device included; `auto` suits the device";
+    prefetch: usize = "scoring.prefetch", 64,
+        "Rows of a model that are decoded and tokenised ahead of the device at most, those on the device included";
     on_error: OnError = "scoring.on_error", OnError::Null,
         "What becomes of a row that cannot be scored: its score is NULL, or the query fails";
     max_image_pixels: u64 = "image.max_pixels", 89_478_485,
@@ -62,11 +62,6 @@ impl TamisOptions {
     /// begun cannot be cancelled: about nine captions. A GPU needs many rows at once to be busy: about ninety-five.
     pub fn positions_a_pass(&self) -> usize {
         self.batch_tokens().on(self.device(), 2_048, 16_384)
-    }
-
-    /// Rows that are in memory ahead of the device: some passes' worth, half a megabyte each once they are decoded.
-    pub fn rows_ahead(&self) -> usize {
-        self.prefetch().on(self.device(), 64, 256)
     }
 
     /// What bounds a sample.

@@ -75,7 +75,7 @@ mod tests {
         let options = applied(&own, &[("tamis.model.strict", "/elsewhere"), ("tamis.scoring.prefetch", "7")]);
         assert_eq!(options.unifilter_model(), "/mine");
         assert_eq!(options.models()["strict"], "/strict");
-        assert_eq!(options.rows_ahead(), 7);
+        assert_eq!(options.prefetch(), 7);
         let cache = [("tamis.cache.path", "/mine")];
         for (asked, expected) in [("/theirs", "/mine"), ("off", "off"), ("s3://all/scores", "s3://all/scores")] {
             assert_eq!(applied(&cache, &[("tamis.cache.path", asked)]).cache_path(), expected);

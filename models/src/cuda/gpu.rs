@@ -76,6 +76,15 @@ impl Gpu {
         Ok(usize::try_from(bytes).unwrap_or_default())
     }
 
+    /// Makes this thread one of the device's: whoever begins a pass calls it. What failed when memory was given back
+    /// elsewhere is logged; it concerns no pass.
+    pub(crate) fn enter(&self) -> Result<(), Error> {
+        if let Err(error) = self.context.check_err() {
+            log::warn!("giving memory back to the GPU: {error}");
+        }
+        self.context.bind_to_thread().map_err(while_doing("turning to the GPU"))
+    }
+
     /// A copy of `values` on the device.
     pub(crate) fn upload<T: DeviceRepr>(&self, values: &[T]) -> Result<CudaSlice<T>, Error> {
         self.stream.clone_htod(values).map_err(while_doing("copying to the GPU"))
@@ -90,13 +99,19 @@ impl Gpu {
     }
 
     /// A copy of `count` values from `start`, on the device.
-    pub(crate) fn copy(&self, values: &CudaSlice<f32>, start: usize, count: usize) -> Result<CudaSlice<f32>, Error> {
-        self.stream.clone_dtod(&values.slice(start..start + count)).map_err(while_doing("copying on the GPU"))
+    pub(crate) fn copy(&self, values: &CudaSlice<f32>, start: usize, count: usize) -> Result<Values, Error> {
+        let copy = self.stream.clone_dtod(&values.slice(start..start + count));
+        copy.map(Values).map_err(while_doing("copying on the GPU"))
     }
 
     /// Where `values` lie on the device.
-    pub(crate) fn address<T>(&self, values: &CudaSlice<T>) -> u64 {
+    pub(super) fn address<T>(&self, values: &CudaSlice<T>) -> u64 {
         values.device_ptr(&self.stream).0
+    }
+
+    /// Where an image's embeddings lie.
+    pub(crate) fn address_of(&self, values: &Values) -> u64 {
+        self.address(&values.0)
     }
 
     /// Memory for `count` values, whatever they are.
@@ -104,6 +119,30 @@ impl Gpu {
         // SAFETY: every pattern of bits is a `T`.
         let memory = unsafe { self.stream.alloc::<T>(count.max(1)) };
         memory.map_err(|e| Error::new("allocating GPU memory", format!("{} bytes: {e}", count * size_of::<T>())))
+    }
+}
+
+/// Values that anybody may drop, on any thread: giving memory back to the default stream wants a current context.
+#[derive(Debug)]
+pub(crate) struct Values(pub(super) CudaSlice<f32>);
+
+impl Values {
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.num_bytes()
+    }
+
+    /// A copy on the host.
+    #[cfg(test)]
+    pub(crate) fn to_vec(&self) -> Result<Vec<f32>, Error> {
+        self.0.stream().clone_dtoh(&self.0).map_err(while_doing("copying from the GPU"))
+    }
+}
+
+impl Drop for Values {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.context().bind_to_thread() {
+            log::warn!("giving memory back to the GPU: {error}");
+        }
     }
 }
 

@@ -13,7 +13,7 @@ mod kernels;
 mod matmul;
 mod module;
 
-pub(crate) use gpu::{Buffer, Gpu, Staging, is_available};
+pub(crate) use gpu::{Buffer, Gpu, Staging, Values, is_available};
 pub(crate) use kernels::{Grid, Kernels, Norm, Part, Tile, Turn};
 pub(crate) use matmul::{Linear, Yields};
 

@@ -252,7 +252,7 @@ fn every_stage_agrees() -> Result<()> {
             Embeddings::Host(values) => values.clone(),
             Embeddings::Candle(tensor) => tensor.flatten_all()?.to_vec1()?,
             #[cfg(feature = "cuda")]
-            Embeddings::Device(values) => values.stream().clone_dtoh(values)?,
+            Embeddings::Device(values) => values.to_vec()?,
         };
         close(&embeddings, "c02.projector.npy", 2e-5)?;
         let states = golden.model.last_states(batch)?;

@@ -46,7 +46,7 @@ pub(crate) fn score_stream(
     context: &TaskContext,
 ) -> SendableRecordBatchStream {
     let options = Arc::clone(context.session_config().options());
-    let prefetch = TamisOptions::from_config(&options).rows_ahead().max(1);
+    let prefetch = TamisOptions::from_config(&options).prefetch().max(1);
     let memory = MemoryConsumer::new(format!("ScoreExec[{partition}]")).register(context.memory_pool());
     Box::pin(ScoreStream {
         schema: exec.output_schema(),

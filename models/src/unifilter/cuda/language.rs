@@ -117,8 +117,8 @@ impl LanguageModel {
                     return Err(ModelError::Sample { reason });
                 }
                 Row::Image(image, row) => match image.embeddings() {
-                    Some(Embeddings::Device(values)) if values.num_bytes() >= (row + 1) * self.hidden * 4 => {
-                        (gpu.address(values) + (row * self.hidden * size_of::<f32>()) as u64, 0)
+                    Some(Embeddings::Device(values)) if values.bytes() >= (row + 1) * self.hidden * 4 => {
+                        (gpu.address_of(values) + (row * self.hidden * size_of::<f32>()) as u64, 0)
                     }
                     _ => return Err(ModelError::Sample { reason: "an image that another engine has embedded".into() }),
                 },

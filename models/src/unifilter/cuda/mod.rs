@@ -148,11 +148,13 @@ impl CudaModel {
 impl Engine for CudaModel {
     fn encode(&self, images: &[&[u8]]) -> Result<Vec<Embeddings>, ModelError> {
         images.iter().try_for_each(|image| self.patches.check(image))?;
-        self.embeddings(images, &mut self.workspace.lock()).map_err(failed(images.len()))
+        let workspace = &mut *self.workspace.lock();
+        self.gpu.enter().and_then(|()| self.embeddings(images, workspace)).map_err(failed(images.len()))
     }
 
     fn last_states(&self, batch: &[Prepared]) -> Result<Vec<f32>, ModelError> {
         let sequences = Sequences::of(batch, self.image_tokens)?;
+        self.gpu.enter().map_err(failed(batch.len()))?;
         self.language.forward(&self.gpu, &sequences, &mut self.workspace.lock())
     }
 

@@ -45,9 +45,7 @@ struct Workspace {
     keys_values: Vec<f32>,
     /// Attention's own.
     mixed: Vec<f32>,
-    /// What attention gives: the left side of a layer that is never kept in bytes.
-    attended: Operand,
-    /// The left side of a layer that reads `hidden` inputs, and of one that reads the MLP's.
+    /// The left side of a layer that reads `hidden` inputs, and of one that reads the MLP's, which is never kept in bytes.
     narrow: Operand,
     wide: Operand,
 }
@@ -60,9 +58,8 @@ impl Workspace {
             queries: Vec::new(),
             keys_values: Vec::new(),
             mixed: Vec::new(),
-            attended: Operand::new(way.careful().storage.numbers(way.isa)),
             narrow: Operand::new(numbers),
-            wide: Operand::new(numbers),
+            wide: Operand::new(way.careful().storage.numbers(way.isa)),
         }
     }
 }

@@ -15,14 +15,52 @@ pub(super) const COLUMNS: usize = 32;
 /// Groups that a register holds of a row.
 pub(super) const STEP: usize = 16;
 
-/// Whether the CPU has AMX for bf16 and bytes, and the system lets this process use it.
+/// Whether the CPU has AMX for bf16 and bytes, the system lets this process use it, and it multiplies as it should. The last is
+/// asked because few of the machines that build and test this have it.
 pub(super) fn is_available() -> bool {
     use std::arch::x86_64::__cpuid_count;
     /// AMX-BF16, AMX-TILE, AMX-INT8.
     const WANTED: u32 = 1 << 22 | 1 << 24 | 1 << 25;
     // Leaf 7 exists on every CPU with AVX-512, which the caller has seen.
-    __cpuid_count(7, 0).edx & WANTED == WANTED && is_permitted()
+    __cpuid_count(7, 0).edx & WANTED == WANTED && is_permitted() && is_right()
 }
+
+/// Whether products of small whole numbers, which all numbers hold exactly, are what they should be.
+fn is_right() -> bool {
+    const GROUPS: usize = 2 * STEP;
+    let number = |place: usize| (place * 7 + place / 5) % 15;
+    // Rows of `GROUPS * per` numbers on the left, unsigned; columns of as many on the right, signed.
+    let check = |per: usize, run: Product, word: fn(i32) -> u32| {
+        let left = |row: usize, n: usize| number(row * 31 + n) as i32;
+        let right = |column: usize, n: usize| number(column * 17 + n + 3) as i32 - 7;
+        let join = |value: &dyn Fn(usize) -> i32, group: usize| {
+            (0..per).fold(0, |joined, n| joined | word(value(group * per + n)) << (n * 32 / per))
+        };
+        let mut packed = vec![0; GROUPS * ROWS];
+        for (place, word) in packed.iter_mut().enumerate() {
+            let (step, row, group) = (place / (ROWS * STEP), place / STEP % ROWS, place % STEP);
+            *word = join(&|n| left(row, n), step * STEP + group);
+        }
+        let panel: Vec<u32> =
+            (0..GROUPS * COLUMNS).map(|place| join(&|n| right(place % COLUMNS, n), place / COLUMNS)).collect();
+        let mut out = vec![1_f32; ROWS * COLUMNS];
+        // SAFETY: the CPU has the instructions and the system permits them; the sides and `out` have the sizes that are asked for.
+        unsafe { run(GROUPS, packed.as_ptr(), panel.as_ptr(), std::ptr::null(), true, out.as_mut_ptr()) };
+        out.iter().enumerate().all(|(place, found)| {
+            let (row, column) = (place / COLUMNS, place % COLUMNS);
+            let sum: i32 = (0..GROUPS * per).map(|n| left(row, n) * right(column, n)).sum();
+            *found == sum as f32 + 1.
+        })
+    };
+    let is_right = check(2, bf16, |n| (n as f32).to_bits() >> 16) && check(4, bytes, |n| u32::from(n as u8));
+    if !is_right {
+        log::warn!("this CPU's AMX does not multiply as it should; it is not used");
+    }
+    is_right
+}
+
+/// [`bf16`] or [`bytes`].
+type Product = unsafe fn(usize, *const u32, *const u32, *const i32, bool, *mut f32);
 
 /// Asks Linux for the registers' room in what it saves of a thread ("Dynamically enabled XSTATE features").
 #[cfg(target_os = "linux")]

@@ -98,7 +98,7 @@ impl Arithmetic {
     }
 }
 
-/// Whether this build knows of GPUs and this machine has one. Asked once: opening the driver takes a while.
+/// Whether this build knows of GPUs and this machine has one that it can use. Asked once: opening the driver takes a while.
 pub(crate) fn has_cuda() -> bool {
     #[cfg(feature = "cuda")]
     {

@@ -74,7 +74,7 @@ pub struct Scored {
 /// Where a model runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum DeviceChoice {
-    /// The first CUDA device if this build and machine have one, else the CPU.
+    /// The first CUDA device if this build and machine have one that can be used, else the CPU.
     #[default]
     Auto,
     /// The CPU.

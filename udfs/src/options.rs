@@ -16,7 +16,7 @@ use tamis_models::{DeviceChoice, DtypeChoice, Limits};
 
 use crate::error::Error;
 use table::options;
-pub use value::{Amount, OnError};
+pub use value::{BatchTokens, OnError};
 
 /// Keys of the form `tamis.model.NAME` name models.
 const MODEL_PREFIX: &str = "model.";
@@ -33,10 +33,10 @@ options! {
     max_document_tokens: usize = "unifilter.max_document_tokens", 6000,
         "A document with more token ids is not scored; an image counts as one";
     device: DeviceChoice = "scoring.device", DeviceChoice::Auto,
-        "Where models run; `auto` takes the first CUDA device if this build and machine have one, else the CPU";
+        "Where models run; `auto` takes the first CUDA device if this build and machine have one that can be used, else the CPU";
     dtype: DtypeChoice = "scoring.dtype", DtypeChoice::Auto,
         "The floating-point type of weights and activations; `auto` is f32 on a CPU and bf16 on a GPU";
-    batch_tokens: Amount = "scoring.batch_tokens", Amount::Auto,
+    batch_tokens: BatchTokens = "scoring.batch_tokens", BatchTokens::Auto,
         "Positions of the language model's sequence in one forward pass; `auto` suits the device";
     prefetch: usize = "scoring.prefetch", 64,
         "Rows of a model that are decoded and tokenised ahead of the device at most, those on the device included";
@@ -56,12 +56,6 @@ impl TamisOptions {
     /// The session's options; the defaults if the session has none of ours.
     pub fn from_config(config: &ConfigOptions) -> Self {
         config.extensions.get::<Self>().cloned().unwrap_or_default()
-    }
-
-    /// Positions of the language model's sequence in one forward pass. A CPU gains little from long passes, and one that has
-    /// begun cannot be cancelled: about nine captions. A GPU needs many rows at once to be busy: about ninety-five.
-    pub fn positions_a_pass(&self) -> usize {
-        self.batch_tokens().on(self.device(), 2_048, 16_384)
     }
 
     /// What bounds a sample.

@@ -182,6 +182,25 @@ impl<'a> Scope<'a> {
         Ok(Source::new(stored, &file.bytes()[entry.range.0..entry.range.1], length).to_vec())
     }
 
+    /// The weights [outputs, inputs] of layers that read the same inputs, and their biases, if they have any, one behind the other.
+    pub(crate) fn stacked(
+        &self,
+        layers: &[(&str, usize)],
+        inputs: usize,
+        has_bias: bool,
+    ) -> Result<(Vec<Source<'a>>, Option<Vec<f32>>), LoadError> {
+        let weights = layers.iter().map(|(name, outputs)| self.pp(name).matrix(&[*outputs, inputs], "weight"));
+        let weights = weights.collect::<Result<_, _>>()?;
+        if !has_bias {
+            return Ok((weights, None));
+        }
+        let mut biases = Vec::new();
+        for (name, outputs) in layers {
+            biases.extend(self.pp(name).vector(*outputs, "bias")?);
+        }
+        Ok((weights, Some(biases)))
+    }
+
     /// The tensor of this name, which must have this shape: its file, dtype and place.
     fn find(&self, shape: &[usize], name: &str) -> Result<(&'a WeightsFile, Stored, &'a Entry), LoadError> {
         let name = format!("{}{name}", self.prefix);

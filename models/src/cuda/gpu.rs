@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytemuck::Pod;
+use cudarc::driver::result as driver;
 use cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
 use cudarc::driver::{CudaContext, CudaEvent, CudaSlice, CudaStream, DevicePtr, DeviceRepr, PinnedHostSlice};
 
@@ -20,11 +21,33 @@ pub(crate) struct Gpu {
 /// The oldest compute capability whose instructions the kernels use: bf16, asynchronous copies.
 const CAPABILITY: (i32, i32) = (8, 0);
 
-/// Whether there is a GPU, and a driver for it.
+/// Whether there is a GPU that models can run on, the first one. Where there is one that they cannot, the log says why.
 pub(crate) fn is_available() -> bool {
     // SAFETY: opens the driver's library and closes it again; it runs nothing but its own initialisation.
     let has_driver = unsafe { cudarc::driver::sys::is_culib_present() };
-    has_driver && cudarc::driver::result::init().is_ok() && CudaContext::device_count().is_ok_and(|count| count > 0)
+    let has_gpu = has_driver && driver::init().is_ok() && CudaContext::device_count().is_ok_and(|count| count > 0);
+    has_gpu
+        && check_libraries()
+            .and_then(|()| check_capability(0))
+            .inspect_err(|error| log::warn!("the GPU is left alone, models run on the CPU: {error}"))
+            .is_ok()
+}
+
+/// That the GPU of this number has the instructions which the kernels use.
+fn check_capability(number: i32) -> Result<(), Error> {
+    let doing = "asking for the GPU's capability";
+    let device = driver::device::get(number).map_err(while_doing(doing))?;
+    let attribute = |attribute| {
+        // SAFETY: the device was just found.
+        unsafe { driver::device::get_attribute(device, attribute) }.map_err(while_doing(doing))
+    };
+    let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+    let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+    if (major, minor) >= CAPABILITY {
+        return Ok(());
+    }
+    let reason = format!("compute capability {major}.{minor} is older than 8.0 (Ampere); use --device cpu");
+    Err(Error::new("opening the GPU", reason))
 }
 
 /// That CUDA's libraries can be opened: the bindings would panic where they cannot.
@@ -51,12 +74,7 @@ impl Gpu {
     pub(crate) fn open(number: usize) -> Result<Self, Error> {
         check_libraries()?;
         let context = CudaContext::new(number).map_err(while_doing("opening the GPU"))?;
-        let capability = context.compute_capability().map_err(while_doing("asking for the GPU's capability"))?;
-        if capability < CAPABILITY {
-            let (major, minor) = capability;
-            let reason = format!("compute capability {major}.{minor} is older than 8.0 (Ampere); use --device cpu");
-            return Err(Error::new("opening the GPU", reason));
-        }
+        check_capability(i32::try_from(number).unwrap_or(i32::MAX))?;
         let stream = context.default_stream();
         let products = Products::new(&stream)?;
         Ok(Self { context, stream, products })

@@ -351,7 +351,8 @@ impl Kernels {
         launch!(self, "take", (count, 1), 128, 0, x, rows, out)
     }
 
-    /// Attention of `heads` heads, `group` of which share a head of keys and values; out [queries, heads * head].
+    /// Attention of `heads` heads, `group` of which share a head of keys and values; out [queries, heads * head]. The tiles name
+    /// rows that `q`, `k`, `v` and `out` have; keys and values have the same stride.
     pub(crate) fn attention(
         &self,
         tiles: &CudaSlice<Tile>,

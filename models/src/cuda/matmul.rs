@@ -32,7 +32,7 @@ const PLANS: usize = 4096;
 pub(crate) enum Yields {
     /// Numbers, for the kernel that follows.
     Numbers,
-    /// The same, after GELU by tanh.
+    /// The same, after GELU by tanh; of f32 without it, see [`Kernels::rest_of_gelu`](super::Kernels::rest_of_gelu).
     Gelu,
     /// f32.
     Floats,
@@ -216,7 +216,7 @@ struct Shape {
 
 impl Shape {
     fn epilogue(self) -> cublasLtEpilogue_t {
-        // Its GELU is by a short polynomial: enough for short numbers, not for f32, which a kernel of ours follows.
+        // How exact its GELU is, is not documented: f32, which is for comparing, has a kernel of ours instead.
         match (self.yields == Yields::Gelu && self.numbers != Numbers::F32, self.has_bias) {
             (true, true) => cublasLtEpilogue_t::CUBLASLT_EPILOGUE_GELU_BIAS,
             (true, false) => cublasLtEpilogue_t::CUBLASLT_EPILOGUE_GELU,

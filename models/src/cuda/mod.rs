@@ -3,10 +3,10 @@
 //! CUDA's libraries are opened when a model asks for a GPU, not linked: the same program runs where there is none. Everything
 //! goes into one stream, so that what is asked for later sees what was asked for before, and the CPU waits for results alone.
 //!
-//! `unsafe` stands around the calls of the driver and of cuBLASLt. What makes each sound is checked before it: that every buffer
-//! is as long as the kernel's rows need.
-
-#![allow(unsafe_code)]
+//! `unsafe` stands around the calls of the driver and of cuBLASLt. That a buffer is as long as the kernel's rows need is checked
+//! before each. What lies in device memory and names places there (tiles, rows to take, tokens, addresses) is not looked at again:
+//! the engine makes it from the same sequences as the buffers.
+#![expect(unsafe_code, reason = "calls of the driver, NVRTC and cuBLASLt, and kernels")]
 
 mod gpu;
 mod kernels;

@@ -47,7 +47,7 @@ fn values_arrive_in_the_getters() {
     assert_eq!(options.limits().max_text_tokens, 7);
     assert_eq!(options.device(), DeviceChoice::Cuda(3));
     assert_eq!(options.dtype(), DtypeChoice::Bf16);
-    assert_eq!(options.batch_tokens(), Amount::Count(99));
+    assert_eq!(options.batch_tokens(), BatchTokens::Count(99));
     assert_eq!(options.on_error(), OnError::Fail);
     assert!(!options.planner_enabled());
     assert_eq!(options.models()["org/a.b"], "s3://bucket/x");
@@ -92,14 +92,8 @@ fn options_without_the_extension_are_the_defaults() {
 
 #[test]
 fn auto_batches_suit_the_device() {
-    let options = |device: &str, count: &str| {
-        let mut config = config();
-        config.set("tamis.scoring.device", device).unwrap();
-        config.set("tamis.scoring.batch_tokens", count).unwrap();
-        TamisOptions::from_config(&config).positions_a_pass()
-    };
-    assert!(options("cuda:0", "auto") > options("cpu", "auto"));
-    assert_eq!((options("cpu", "5"), options("cuda:0", "5")), (5, 5));
+    assert!(BatchTokens::Auto.for_device(DeviceChoice::Cuda(0)) > BatchTokens::Auto.for_device(DeviceChoice::Cpu));
+    assert_eq!(BatchTokens::Count(5).for_device(DeviceChoice::Cuda(0)), 5);
 }
 
 #[test]

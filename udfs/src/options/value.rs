@@ -26,9 +26,9 @@ pub enum OnError {
     Fail,
 }
 
-/// A number that may be left to the device.
+/// How many positions of the language model's sequence one forward pass may hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Amount {
+pub enum BatchTokens {
     /// What suits the device.
     #[default]
     Auto,
@@ -36,13 +36,18 @@ pub enum Amount {
     Count(usize),
 }
 
-impl Amount {
+impl BatchTokens {
+    /// A CPU gains little from long batches, and a pass that has begun cannot be cancelled: about nine captions.
+    const CPU: usize = 2_048;
+    /// A GPU needs many rows at once to be busy: about ninety-five captions.
+    const CUDA: usize = 16_384;
+
     /// The number for a model on `device`.
-    pub(super) fn on(self, device: DeviceChoice, cpu: usize, cuda: usize) -> usize {
+    pub fn for_device(self, device: DeviceChoice) -> usize {
         match self {
             Self::Count(n) => n,
-            Self::Auto if device.is_cuda() => cuda,
-            Self::Auto => cpu,
+            Self::Auto if device.is_cuda() => Self::CUDA,
+            Self::Auto => Self::CPU,
         }
     }
 }
@@ -154,7 +159,7 @@ impl OptionValue for OnError {
     }
 }
 
-impl OptionValue for Amount {
+impl OptionValue for BatchTokens {
     const ACCEPTED: &'static str = "auto or a whole number from 1";
 
     fn parse(value: &str) -> Option<Self> {

@@ -87,8 +87,11 @@ impl Scoring {
     }
 
     fn new(model: Arc<ModelHandle>, cache: Option<Arc<ModelScores>>, options: &TamisOptions) -> Self {
-        let settings =
-            Settings { limits: options.limits(), budget: options.positions_a_pass(), prefetch: options.prefetch() };
+        let settings = Settings {
+            limits: options.limits(),
+            budget: options.batch_tokens().for_device(options.device()),
+            prefetch: options.prefetch(),
+        };
         let known = Known { query: QueryScores::default().of_model(model.model()), cache };
         Self { model, known, settings, on_error: options.on_error() }
     }

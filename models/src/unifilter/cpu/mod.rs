@@ -80,17 +80,8 @@ impl Way {
         inputs: usize,
         has_bias: bool,
     ) -> Result<Linear, LoadError> {
-        let sources: Vec<Source<'_>> = names
-            .iter()
-            .map(|(name, outputs)| scope.pp(name).matrix(&[*outputs, inputs], "weight"))
-            .collect::<Result<_, _>>()?;
-        let mut bias = Vec::new();
-        if has_bias {
-            for (name, outputs) in names {
-                bias.extend(scope.pp(name).vector(*outputs, "bias")?);
-            }
-        }
-        Ok(self.layer(Layout::Straight, &sources, has_bias.then_some(bias), Activation::None))
+        let (sources, bias) = scope.stacked(names, inputs, has_bias)?;
+        Ok(self.layer(Layout::Straight, &sources, bias, Activation::None))
     }
 
     fn layer(self, layout: Layout, sources: &[Source<'_>], bias: Option<Vec<f32>>, activation: Activation) -> Linear {

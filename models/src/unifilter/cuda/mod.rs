@@ -15,7 +15,6 @@ use super::sequence::Sequences;
 use crate::checkpoint::Scope;
 use crate::cuda::{Buffer, Gpu, Linear, Norm, Numbers, Staging, Yields};
 use crate::device::{Arithmetic, Dtype};
-use crate::kernels::Source;
 use crate::prepared::Embeddings;
 use crate::{DeviceChoice, LoadError, ModelError, Prepared};
 use language::LanguageModel;
@@ -69,18 +68,8 @@ impl Way<'_> {
         has_bias: bool,
         yields: Yields,
     ) -> Result<Linear, LoadError> {
-        let sources: Vec<Source<'_>> = names
-            .iter()
-            .map(|(name, outputs)| scope.pp(name).matrix(&[*outputs, inputs], "weight"))
-            .collect::<Result<_, _>>()?;
-        let mut bias = Vec::new();
-        if has_bias {
-            for (name, outputs) in names {
-                bias.extend(scope.pp(name).vector(*outputs, "bias")?);
-            }
-        }
-        let bias = has_bias.then_some(bias.as_slice());
-        Linear::load(self.gpu, self.numbers, &sources, bias, yields).map_err(build)
+        let (sources, bias) = scope.stacked(names, inputs, has_bias)?;
+        Linear::load(self.gpu, self.numbers, &sources, bias.as_deref(), yields).map_err(build)
     }
 
     fn layer_norm(self, scope: &Scope<'_>, size: usize, eps: f64) -> Result<Norm, LoadError> {

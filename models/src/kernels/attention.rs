@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::activation::exp2;
 use super::isa::Isa;
-use super::matmul::cut;
+use super::matmul::{add, cut};
 use super::norm::fill;
 use super::operand::{Operand, encode};
 use super::short::to_bf16;
@@ -55,7 +55,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    fn keys(&self) -> usize {
+    fn len(&self) -> usize {
         self.shared.len() + self.own.len()
     }
 
@@ -92,7 +92,7 @@ pub(crate) struct Attention {
     heads: Heads,
 }
 
-/// Keys that a panel of queries looks at together, at most: whole tiles, of 4, 6 or 14 rows, and whole groups.
+/// Keys that a panel of queries looks at together, at most.
 const KEYS: usize = 1008;
 
 /// A task's memory, kept by its thread. Its scores are turned: a row for each key, a column for each query.
@@ -118,7 +118,7 @@ thread_local! {
 struct Packed {
     /// [tiles of keys][groups of a head][key]
     keys: Vec<u32>,
-    /// [parts of `KEYS` keys][tiles of a head's values][groups of keys][value]
+    /// [parts of keys][tiles of a head's values][groups of keys][value]
     values: Vec<u32>,
 }
 
@@ -126,8 +126,7 @@ impl Attention {
     /// In bf16 if the family multiplies it and `numbers` are bf16, otherwise in f32.
     pub(crate) fn new(isa: Isa, numbers: Numbers, heads: Heads) -> Self {
         let numbers = if numbers == Numbers::Bf16 && isa.has_bf16() { numbers } else { Numbers::F32 };
-        let tile = Tile::new(isa, numbers).unwrap_or_else(|| Tile::plain(numbers));
-        Self { isa, numbers, tile, heads }
+        Self { isa, numbers, tile: Tile::new(isa, numbers), heads }
     }
 
     /// Attention of the queries of all spans: `queries` and `keys_values` as [`Heads`] lays their rows out, `out` [queries
@@ -148,7 +147,10 @@ impl Attention {
         let lengths: Vec<_> = units.iter().map(|(span, _)| 0..span.queries.len()).collect();
         let pieces = cut(mixed, &lengths, group * width);
         units.into_par_iter().zip(pieces).for_each(|((span, head), out)| {
-            let packed = self.pack(keys_values, span, head);
+            let packed = self.isa.vectorise(
+                #[inline(always)]
+                || self.pack(keys_values, span, head),
+            );
             let rows = self.tile.columns();
             out.par_chunks_mut(rows * width).enumerate().for_each(|(panel, out)| {
                 let unit = Unit { attention: self, queries, span, head, packed: &packed };
@@ -172,39 +174,61 @@ impl Attention {
         });
     }
 
-    /// Groups of `values` numbers.
+    /// Groups of `values` numbers, in whole steps of the tile.
     fn groups(&self, values: usize) -> usize {
-        values.div_ceil(self.numbers.per_group())
+        values.div_ceil(self.numbers.per_group()).next_multiple_of(self.tile.step())
     }
 
+    /// Keys of a part: whole tiles of them, and whole groups in whole steps.
+    fn keys_at_once(&self) -> usize {
+        let keys = KEYS / self.tile.rows() * self.tile.rows();
+        debug_assert_eq!(self.groups(keys) * self.numbers.per_group(), keys);
+        keys
+    }
+
+    #[inline(always)]
     fn pack(&self, keys_values: Rows<'_>, span: &Span, head: usize) -> Packed {
         let Heads { key_value, width, .. } = self.heads;
-        let (tile, groups) = (self.tile.rows(), self.groups(width));
-        let mut keys = vec![0; span.keys().div_ceil(tile) * groups * tile];
-        let mut row = vec![0; groups];
-        for (key, number) in span.key_rows().enumerate() {
-            encode(self.numbers, keys_values.head(number, head * width, width), &mut row);
-            scatter(&row, &mut keys[key / tile * groups * tile..][..groups * tile], key % tile, tile);
-        }
-        let tiles = width.div_ceil(tile);
+        let (tile, per_group) = (&self.tile, self.numbers.per_group());
         let rows: Vec<usize> = span.key_rows().collect();
-        let mut values = vec![0; self.groups(rows.len()) * tiles * tile];
-        let (mut rest, per_group) = (values.as_mut_slice(), self.numbers.per_group());
-        for part in rows.chunks(KEYS) {
-            let groups = self.groups(part.len());
-            let (values, after) = rest.split_at_mut(groups * tiles * tile);
+        let (groups, used) = (self.groups(width), width.div_ceil(per_group));
+        let mut keys = vec![0; rows.len().div_ceil(tile.rows()) * groups * tile.rows()];
+        let mut lines = vec![0; tile.rows() * used];
+        for (rows, keys) in rows.chunks(tile.rows()).zip(keys.chunks_exact_mut(groups * tile.rows())) {
+            for (row, line) in rows.iter().zip(lines.chunks_exact_mut(used)) {
+                encode(self.numbers, keys_values.head(*row, head * width, width), line);
+            }
+            tile.pack(keys, |key| if key < rows.len() { &lines[key * used..][..used] } else { &[] });
+        }
+        let tiles = width.div_ceil(tile.rows());
+        let mut values = vec![
+            0;
+            rows.chunks(self.keys_at_once()).map(|part| self.groups(part.len())).sum::<usize>()
+                * tiles
+                * tile.rows()
+        ];
+        let mut rest = values.as_mut_slice();
+        // A group of keys' values.
+        let mut line = vec![0; width];
+        for part in rows.chunks(self.keys_at_once()) {
+            let size = self.groups(part.len()) * tile.rows();
+            let (values, after) = rest.split_at_mut(tiles * size);
             rest = after;
-            for (key, number) in part.iter().enumerate() {
-                let from = keys_values.head(*number, (key_value + head) * width, width);
-                for (place, from) in from.chunks(tile).enumerate() {
-                    let to = &mut values[(place * groups + key / per_group) * tile..][..from.len()];
-                    match self.numbers {
-                        Numbers::F32 => to.iter_mut().zip(from).for_each(|(to, value)| *to = value.to_bits()),
-                        _ => {
-                            let shift = 16 * (key % per_group);
-                            to.iter_mut().zip(from).for_each(|(to, value)| *to |= to_bf16(*value) << shift);
+            for (group, rows) in part.chunks(per_group).enumerate() {
+                let of = |row: usize| keys_values.head(row, (key_value + head) * width, width);
+                match (self.numbers, rows) {
+                    (Numbers::Bf16, &[first, second]) => {
+                        for ((to, first), second) in line.iter_mut().zip(of(first)).zip(of(second)) {
+                            *to = to_bf16(*first) | to_bf16(*second) << 16;
                         }
                     }
+                    (Numbers::Bf16, _) => {
+                        line.iter_mut().zip(of(rows[0])).for_each(|(to, value)| *to = to_bf16(*value))
+                    }
+                    _ => line.iter_mut().zip(of(rows[0])).for_each(|(to, value)| *to = value.to_bits()),
+                }
+                for (line, values) in line.chunks(tile.rows()).zip(values.chunks_exact_mut(size)) {
+                    scatter(line, values, tile.place(0, group), tile.step());
                 }
             }
         }
@@ -213,6 +237,7 @@ impl Attention {
 }
 
 /// Writes groups `stride` apart, from `first` on.
+#[inline(always)]
 fn scatter(groups: &[u32], to: &mut [u32], first: usize, stride: usize) {
     to.iter_mut().skip(first).step_by(stride).zip(groups).for_each(|(to, group)| *to = *group);
 }
@@ -243,14 +268,17 @@ impl Unit<'_> {
         let rows = out.len() / width;
         let limits: [usize; N] = std::array::from_fn(|lane| self.span.limit((first + lane.min(rows - 1)) / group));
         let all = limits.iter().copied().max().unwrap_or(0);
-        self.pack_queries(first, rows, scratch);
+        isa.vectorise(
+            #[inline(always)]
+            || self.pack_queries(first, rows, scratch),
+        );
         let head_groups = self.attention.groups(width);
         let mut state = State::<N>::new();
         scratch.mixed.clear();
         scratch.mixed.resize(width * N, 0.);
         let mut sums = [0f32; MOST];
-        for start in (0..all).step_by(KEYS) {
-            let keys = KEYS.min(all - start);
+        for start in (0..all).step_by(self.attention.keys_at_once()) {
+            let keys = self.attention.keys_at_once().min(all - start);
             scratch.scores.resize(keys.next_multiple_of(tile.rows()) * N, 0.);
             let tiles = start * head_groups..(start + keys).next_multiple_of(tile.rows()) * head_groups;
             let tiles = self.packed.keys[tiles].chunks_exact(head_groups * tile.rows());
@@ -270,7 +298,7 @@ impl Unit<'_> {
                 },
             );
             // Values, weighted.
-            let part_groups = self.attention.groups(KEYS.min(self.span.keys() - start));
+            let part_groups = self.attention.groups(self.attention.keys_at_once().min(self.span.len() - start));
             let tiles = width.div_ceil(tile.rows());
             let part = &self.packed.values[self.attention.groups(start) * tiles * tile.rows()..];
             for (place, mixed) in scratch.mixed.chunks_mut(tile.rows() * N).enumerate() {
@@ -284,14 +312,22 @@ impl Unit<'_> {
                 }
             }
         }
-        for (lane, out) in out.chunks_exact_mut(width).enumerate() {
-            let total = state.total[lane];
-            let values = scratch.mixed.iter().skip(lane).step_by(N);
-            out.iter_mut().zip(values).for_each(|(out, value)| *out = value / total);
-        }
+        isa.vectorise(
+            #[inline(always)]
+            || {
+                let mixed = scratch.mixed.as_chunks_mut::<N>().0;
+                for mixed in &mut *mixed {
+                    mixed.iter_mut().zip(&state.total).for_each(|(mixed, total)| *mixed /= total);
+                }
+                for (lane, out) in out.chunks_exact_mut(width).enumerate() {
+                    out.iter_mut().zip(&*mixed).for_each(|(out, mixed)| *out = mixed[lane]);
+                }
+            },
+        );
     }
 
     /// Packs a panel's queries, scaled by `width^-1/2` and to powers of two, as tiles read them.
+    #[inline(always)]
     fn pack_queries(&self, first: usize, rows: usize, scratch: &mut Scratch) {
         let Attention { numbers, tile, heads, .. } = *self.attention;
         let (width, group) = (heads.width, heads.group());
@@ -300,7 +336,7 @@ impl Unit<'_> {
         scratch.queries.clear();
         scratch.queries.resize(tile.columns() * groups, 0);
         scratch.row.resize(width, 0.);
-        scratch.groups.resize(groups, 0);
+        scratch.groups.resize(width.div_ceil(numbers.per_group()), 0);
         for row in 0..rows {
             let (query, member) = ((first + row) / group, (first + row) % group);
             let from = self.queries.head(self.span.queries.start + query, (self.head * group + member) * width, width);
@@ -359,7 +395,7 @@ impl<const N: usize> State<N> {
                 }
             }
             _ => {
-                for (pair, (scores, weights)) in scores.chunks(2).zip(weights).enumerate() {
+                for (pair, (scores, weights)) in scores.chunks(2).zip(&mut *weights).enumerate() {
                     let mut pair_of = [[0f32; N]; 2];
                     for (place, (scores, to)) in scores.iter().zip(&mut pair_of).enumerate() {
                         let key = 2 * pair + place;
@@ -372,6 +408,8 @@ impl<const N: usize> State<N> {
                     let [first, second] = pair_of;
                     *weights = std::array::from_fn(|lane| to_bf16(first[lane]) | to_bf16(second[lane]) << 16);
                 }
+                // Up to a whole step.
+                weights[scores.len().div_ceil(2)..].fill([0; N]);
             }
         }
         let mut kept = [0f32; N];
@@ -404,11 +442,4 @@ fn relative<const FUSED: bool, const N: usize>(scores: &[f32; N], most: &[f32; N
         weights[lane] = exp2::<FUSED>(scores[lane] - most[lane]);
     }
     weights
-}
-
-#[inline(always)]
-fn add<const N: usize>(total: &mut [f32; N], values: &[f32; N]) {
-    for lane in 0..N {
-        total[lane] += values[lane];
-    }
 }

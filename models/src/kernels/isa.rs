@@ -73,18 +73,6 @@ impl Isa {
         }
     }
 
-    /// Whether it multiplies whole registers.
-    pub(super) fn has_amx(self) -> bool {
-        match self {
-            Self::Plain | Self::Avx2 => false,
-            #[cfg(test)]
-            Self::Wide => false,
-            #[cfg(test)]
-            Self::Tiles => true,
-            Self::Avx512 { amx, .. } => amx,
-        }
-    }
-
     /// Whether it multiplies fours of bytes.
     pub(crate) fn has_bytes(self) -> bool {
         match self {

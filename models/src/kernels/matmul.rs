@@ -36,7 +36,7 @@ pub(crate) enum Into<'a> {
 pub(crate) struct Linear {
     isa: Isa,
     weights: Weights,
-    /// [outputs] of straight weights.
+    /// Of straight weights: [panels, columns], zero beyond the last output.
     bias: Option<Vec<f32>>,
     activation: Activation,
 }
@@ -66,34 +66,41 @@ enum Sink<'a> {
 }
 
 impl Sink<'_> {
-    /// Writes `values`, rows of `width` values of which the first `columns` count.
+    /// Writes the first `columns` of a row's values.
     #[inline(always)]
-    fn write(&mut self, row: usize, rows: usize, column: usize, columns: usize, values: &[f32], width: usize) {
-        let lines = values.chunks_exact(width).take(rows).map(|line| &line[..columns]).enumerate();
+    fn write<const W: usize>(&mut self, row: usize, column: usize, columns: usize, values: &[f32; W]) {
         match self {
             Self::Set { out, stride } => {
-                for (place, line) in lines {
-                    let to = &mut out[(row + place) * *stride + column..][..columns];
-                    to.iter_mut().zip(line).for_each(|(to, value)| *to = *value);
+                let to = &mut out[row * *stride + column..][..columns];
+                match to.first_chunk_mut::<W>() {
+                    Some(to) => *to = *values,
+                    None => to.copy_from_slice(&values[..columns]),
                 }
             }
             Self::Add { out, stride } => {
-                lines.for_each(|(place, line)| add(&mut out[(row + place) * *stride + column..][..columns], line));
+                let to = &mut out[row * *stride + column..][..columns];
+                match to.first_chunk_mut::<W>() {
+                    Some(to) => add(to, values),
+                    None => add_some(to, &values[..columns]),
+                }
             }
             Self::Groups { numbers, out, stride } => {
                 let per = numbers.per_group();
-                for (place, line) in lines {
-                    let to = &mut out[(row + place) * *stride + column / per..][..columns.div_ceil(per)];
-                    encode(*numbers, line, to);
-                }
+                let to = &mut out[row * *stride + column / per..][..columns.div_ceil(per)];
+                // Of a length that the compiler knows, where it is whole.
+                encode(*numbers, if columns == W { values } else { &values[..columns] }, to);
             }
         }
     }
 }
 
 impl Linear {
-    /// A layer over `weights`, which were packed for this family of instructions.
-    pub(crate) fn new(isa: Isa, weights: Weights, bias: Option<Vec<f32>>, activation: Activation) -> Self {
+    /// A layer over `weights`, which were packed for this family of instructions; `bias` [outputs] if they are straight.
+    pub(crate) fn new(isa: Isa, weights: Weights, mut bias: Option<Vec<f32>>, activation: Activation) -> Self {
+        if let Some(bias) = &mut bias {
+            assert!(weights.layout == Layout::Straight && bias.len() == weights.outputs(), "each output has its bias");
+            bias.resize(weights.panels() * weights.tile.columns(), 0.);
+        }
         Self { isa, weights, bias, activation }
     }
 
@@ -180,7 +187,7 @@ impl Linear {
         };
         match into {
             Into::Set(out) => gather(out, <[f32]>::copy_from_slice),
-            Into::Add(out) => gather(out, add),
+            Into::Add(out) => gather(out, add_some),
             Into::Operand(out) => {
                 let mut whole = vec![0.; rows * outputs];
                 gather(&mut whole, <[f32]>::copy_from_slice);
@@ -199,9 +206,15 @@ impl Linear {
                 let chunk = start..(start + PANELS_AT_ONCE).min(panels.end);
                 self.sum_up(rows.len(), chunk.clone(), &parts, scratch);
                 let scales = &left.scales[rows.clone()];
+                let (sums, sink) = (&scratch.sums, &mut sink);
                 self.isa.vectorise(
                     #[inline(always)]
-                    || self.finish(chunk, panels.start, scales, &mut scratch.sums, &mut sink),
+                    || match (self.weights.tile.columns(), self.isa.fuses()) {
+                        (8, _) => self.finish::<8, false>(chunk, panels.start, scales, sums, sink),
+                        (16, _) => self.finish::<16, true>(chunk, panels.start, scales, sums, sink),
+                        (_, true) => self.finish::<32, true>(chunk, panels.start, scales, sums, sink),
+                        (_, false) => self.finish::<32, false>(chunk, panels.start, scales, sums, sink),
+                    },
                 );
             }
         });
@@ -244,39 +257,40 @@ impl Linear {
         }
     }
 
-    /// Scales, bias and activation of the sums of some panels, and where they go.
+    /// Scales, bias and activation of the sums of some panels of `W` columns, and where they go.
     #[inline(always)]
-    fn finish(&self, panels: Range<usize>, first: usize, scales: &[f32], sums: &mut [f32], sink: &mut Sink<'_>) {
+    fn finish<const W: usize, const FUSED: bool>(
+        &self,
+        panels: Range<usize>,
+        first: usize,
+        scales: &[f32],
+        sums: &[f32],
+        sink: &mut Sink<'_>,
+    ) {
         let tile = &self.weights.tile;
-        let (width, half) = (tile.columns(), tile.columns() / 2);
-        let size = tile.rows() * width;
-        let tiles = scales.len().div_ceil(tile.rows());
-        for (panel, sums) in panels.zip(sums.chunks_exact_mut(tiles * size)) {
-            let column = panel * self.outputs_per_panel();
-            let columns = self.outputs_per_panel().min(self.weights.outputs() - column);
-            let column_scales = self.weights.scales(panel);
-            let bias = self.bias.as_ref().map(|bias| &bias[column..column + columns]);
-            for (place, values) in sums.chunks_exact_mut(size).enumerate() {
-                let row = place * tile.rows();
-                let rows = tile.rows().min(scales.len() - row);
+        let sums = sums.as_chunks::<W>().0;
+        let per_panel = self.outputs_per_panel();
+        for (panel, sums) in panels.zip(sums.chunks_exact(scales.len().next_multiple_of(tile.rows()))) {
+            let column = (panel - first) * per_panel;
+            let columns = per_panel.min(self.weights.outputs() - panel * per_panel);
+            let column_scales = self.weights.scales(panel).and_then(<[f32]>::first_chunk::<W>);
+            let bias = self.bias.as_ref().and_then(|bias| bias[panel * W..].first_chunk::<W>());
+            for (row, (sums, scale)) in sums.iter().zip(scales).enumerate() {
+                let mut values = *sums;
                 if let Some(column_scales) = column_scales {
-                    for (values, scale) in values.chunks_exact_mut(width).zip(&scales[row..row + rows]) {
-                        values.iter_mut().zip(column_scales).for_each(|(value, column)| *value *= column * scale);
-                    }
+                    (0..W).for_each(|lane| values[lane] *= column_scales[lane] * scale);
                 }
                 if let Some(bias) = bias {
-                    values.chunks_exact_mut(width).for_each(|values| add(values, bias));
+                    add(&mut values, bias);
                 }
                 match self.weights.layout {
-                    Layout::Straight => self.activation.apply(values),
+                    Layout::Straight => self.activation.apply::<FUSED>(&mut values),
                     Layout::Gated => {
-                        for values in values.chunks_exact_mut(width) {
-                            let (gates, values) = values.split_at_mut(half);
-                            swiglu(gates, values);
-                        }
+                        let (gates, values) = values.split_at_mut(W / 2);
+                        swiglu::<FUSED>(gates, values);
                     }
                 }
-                sink.write(row, rows, column - first * self.outputs_per_panel(), columns, values, width);
+                sink.write(row, column, columns, &values);
             }
         }
     }
@@ -326,30 +340,24 @@ fn pack_rows(left: &Operand, rows: Range<usize>, tile: &Tile, parts: &Parts, pac
         let (start, groups) = (parts.start(part), parts.groups(part));
         let packed = &mut packed[start * tiles * tile.rows()..][..groups * tiles * tile.rows()];
         for (place, packed) in packed.chunks_mut((groups * tile.rows()).max(1)).enumerate() {
-            for row in 0..tile.rows() {
-                let number = rows.start + place * tile.rows() + row;
-                let source = if number < rows.end { left.row(number) } else { &[] };
-                let source = &source[start.min(source.len())..(start + groups).min(source.len())];
-                if tile.step() == 1 {
-                    let places = packed.iter_mut().skip(row).step_by(tile.rows());
-                    let groups = source.iter().copied().chain(std::iter::repeat(0));
-                    places.zip(groups).for_each(|(place, group)| *place = group);
-                    continue;
-                }
-                let mut source = source.chunks(tile.step());
-                for step in packed.chunks_exact_mut(tile.rows() * tile.step()) {
-                    let place = &mut step[row * tile.step()..][..tile.step()];
-                    let groups = source.next().unwrap_or_default();
-                    place[..groups.len()].copy_from_slice(groups);
-                    place[groups.len()..].fill(0);
-                }
-            }
+            let first = rows.start + place * tile.rows();
+            tile.pack(packed, |row| {
+                let groups_of_row = if first + row < rows.end { left.row(first + row) } else { &[] };
+                let end = (start + groups).min(groups_of_row.len());
+                &groups_of_row[start.min(end)..end]
+            });
         }
     }
 }
 
 #[inline(always)]
-fn add(to: &mut [f32], values: &[f32]) {
+pub(super) fn add<const W: usize>(to: &mut [f32; W], values: &[f32; W]) {
+    for lane in 0..W {
+        to[lane] += values[lane];
+    }
+}
+
+fn add_some(to: &mut [f32], values: &[f32]) {
     to.iter_mut().zip(values).for_each(|(to, value)| *to += value);
 }
 

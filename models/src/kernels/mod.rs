@@ -1,7 +1,7 @@
 //! Arithmetic on a CPU: matrix products over packed weights, attention, norms, activations.
 //!
 //! Everything is chosen when the program runs, by what the CPU has ([`Isa`]): AVX-512 with or without its bf16 and 8-bit
-//! dot products, AMX for products with weights, AVX2, or plain Rust. The one thing that is written in vector instructions is the innermost product of a
+//! dot products, AMX, AVX2, or plain Rust. The one thing that is written in vector instructions is the innermost product of a
 //! few rows and columns ([`tile`], over the instructions in [`dot`]); the rest is safe code that the compiler vectorises
 //! for the CPU at hand. Each instruction has a plain twin in [`dot::plain`], and each kernel is tested against it.
 

@@ -25,13 +25,6 @@ pub(super) fn from_f16(half: u32) -> f32 {
     f32::from_bits(magnitude.to_bits() | special | (half & 0x8000) << 16)
 }
 
-/// The nearest whole number, ties to even, of a value within +-2^22.
-#[inline(always)]
-pub(super) fn round(value: f32) -> f32 {
-    const MAGIC: f32 = 12_582_912.; // 1.5 * 2^23: adding it leaves no room for a fraction
-    (value + MAGIC) - MAGIC
-}
-
 /// Bits of the nearest signed byte of `value`, which is within +-127.
 #[inline(always)]
 pub(super) fn to_i8(value: f32) -> u32 {
@@ -71,10 +64,9 @@ mod tests {
     }
 
     #[test]
-    fn bytes_and_whole_numbers_round_to_even() {
+    fn bytes_round_to_even() {
         for (value, expected) in [(0.5, 0), (1.5, 2), (-0.5, 0), (-1.5, -2), (126.6, 127), (-127., -127)] {
             assert_eq!(to_i8(value) as u8 as i8, expected);
-            assert_eq!(round(value) as i8, expected);
         }
     }
 }

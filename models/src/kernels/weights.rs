@@ -43,11 +43,10 @@ impl Storage {
         }
     }
 
-    /// What attention between such layers computes with: bf16 where its dot product is twice as fast as f32's. On CPUs with AMX
-    /// it is not, and the weights of attention would have to be rounded for it: f32 takes half as long there.
+    /// What attention between such layers computes with: bf16 where the CPU multiplies it.
     pub(crate) fn attention(self, isa: Isa) -> Numbers {
         match self {
-            Self::Bf16 | Self::I8 if isa.has_bf16() && !isa.has_amx() => Numbers::Bf16,
+            Self::Bf16 | Self::I8 if isa.has_bf16() => Numbers::Bf16,
             _ => Numbers::F32,
         }
     }
@@ -84,7 +83,7 @@ impl Weights {
     /// Packs the rows of `sources`, each [outputs, inputs], one source after the other.
     pub(crate) fn pack(isa: Isa, storage: Storage, layout: Layout, sources: &[Source<'_>]) -> Self {
         let numbers = storage.numbers(isa);
-        let tile = Tile::of_weights(isa, numbers);
+        let tile = Tile::new(isa, numbers);
         let inputs = sources.first().map_or(0, Source::columns);
         let rows: Vec<(&Source<'_>, usize)> = sources.iter().flat_map(|s| (0..s.rows()).map(move |r| (s, r))).collect();
         let (outputs, columns) = (rows.len(), tile.columns());

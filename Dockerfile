@@ -8,11 +8,13 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends nasm \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
+# `dist` makes a program of two thirds of the size, in about an hour of one core and 12 GB of memory.
+ARG PROFILE=release
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --package tamis-engine --bin tamis \
-    && cp target/release/tamis /usr/local/bin/tamis
+    cargo build --profile "$PROFILE" --locked --package tamis-engine --bin tamis \
+    && cp "target/$PROFILE/tamis" /usr/local/bin/tamis
 
 FROM debian:bookworm-slim AS runtime
 # curl is for the health checks.

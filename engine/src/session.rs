@@ -148,7 +148,7 @@ fn base_config() -> SessionConfig {
     // Views save copies of short strings; images are long, and a plan that travels has no view types.
     options.execution.parquet.schema_force_view_types = false;
     options.sql_parser.map_string_types_to_utf8view = false;
-    // Images are read only for the rows that cheap predicates keep.
+    // Images are read only for the rows that cheap predicates keep; `tables` turns it off where rows are light.
     options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;
     config

@@ -6,9 +6,9 @@ use crate::kernels::{Isa, Storage};
 use crate::{DeviceChoice, DtypeChoice};
 
 /// Counts changes of the kernels that change scores by more than the order of additions does.
-const KERNELS_VERSION: u32 = 1;
+const KERNELS_VERSION: u32 = 2;
 /// The same of what int8 computes.
-const INT8_KERNELS_VERSION: u32 = 2;
+const INT8_KERNELS_VERSION: u32 = 3;
 /// The same of the kernels for a GPU.
 const CUDA_KERNELS_VERSION: u32 = 1;
 

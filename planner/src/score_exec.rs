@@ -265,8 +265,8 @@ impl ExecutionPlan for ScoreExec {
         CardinalityEffect::Equal
     }
 
-    /// Filters over input columns, such as those that a TopK or a join makes while it runs, go on to the scan: they
-    /// spare rows from being scored.
+    /// Filters over input columns, such as those that a TopK or a join makes while it runs, go on to the scan: where
+    /// it filters rows, they spare rows from being scored.
     fn gather_filters_for_pushdown(
         &self,
         _phase: FilterPushdownPhase,

@@ -14,6 +14,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::parquet::basic::{ConvertedType, Type};
 use datafusion::parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -22,11 +23,14 @@ use object_store::{ObjectMeta, ObjectStore};
 use super::guarded::GuardedParquet;
 use super::stream::{Sizes, StreamedParquet, Streaming, can_stream};
 
-/// What a scan may hold at once.
+/// What a scan may hold at once, and what follows for how it reads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// A batch holds about this many bytes.
     pub(super) batch: u64,
+    /// Rows of at least so many bytes, in the columns that are read, are filtered where they are read: columns that no predicate
+    /// wants are decoded for the rows that are kept. For lighter ones that costs more than it saves.
+    pub(super) least_filtered_row: u64,
     /// Row groups that are larger, in the columns that are read, are streamed.
     pub(super) row_group: u64,
     /// Large row groups that cannot be streamed are read side by side up to this sum.
@@ -37,7 +41,13 @@ pub(super) struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { batch: 16 << 20, row_group: 64 << 20, row_groups: 1 << 30, stream: Sizes::default() }
+        Self {
+            batch: 16 << 20,
+            least_filtered_row: 1 << 10,
+            row_group: 64 << 20,
+            row_groups: 1 << 30,
+            stream: Sizes::default(),
+        }
     }
 }
 
@@ -108,7 +118,10 @@ pub(super) async fn bounded(
         builder = builder.with_batch_size(Some(batch_size));
     }
     let is_large = weight.row_group > bounds.row_group;
-    let inner = GuardedParquet::new(Arc::clone(config.file_source()));
+    let mut inner = GuardedParquet::new(Arc::clone(config.file_source()));
+    if weight.row < bounds.least_filtered_row && !weight.may_be_heavier {
+        inner = inner.without_row_filters();
+    }
     let source: Arc<dyn FileSource> = if row_number.is_some() || is_large && weight.can_stream {
         let metadata_cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let streaming = Streaming { metadata_cache, batch_size, sizes: bounds.stream, row_number, is_cut: false };
@@ -147,16 +160,19 @@ struct Weight {
     row: u64,
     /// Whether all pages can be decompressed as a stream.
     can_stream: bool,
+    /// Whether binary values are read whose repetitions a dictionary may hide.
+    may_be_heavier: bool,
 }
 
 impl Weight {
-    const NONE: Self = Self { row_group: 0, row: 0, can_stream: true };
+    const NONE: Self = Self { row_group: 0, row: 0, can_stream: true, may_be_heavier: false };
 
     fn max(self, other: Self) -> Self {
         Self {
             row_group: self.row_group.max(other.row_group),
             row: self.row.max(other.row),
             can_stream: self.can_stream && other.can_stream,
+            may_be_heavier: self.may_be_heavier || other.may_be_heavier,
         }
     }
 
@@ -221,11 +237,14 @@ fn weigh_file(metadata: &ParquetMetaData, is_read: impl Fn(&str) -> bool) -> Wei
     metadata.row_groups().iter().fold(Weight::NONE, |weight, group| {
         let is_read = |chunk: &&ColumnChunkMetaData| chunk.column_path().parts().first().is_some_and(|r| is_read(r));
         let chunks = group.columns().iter().filter(is_read);
-        let (bytes, can_stream) = chunks.fold((0, true), |(bytes, streams), chunk| {
-            (bytes + weigh_chunk(chunk), streams && can_stream(chunk.compression()))
+        let whole = chunks.fold(Weight::NONE, |whole, chunk| Weight {
+            row_group: whole.row_group + weigh_chunk(chunk),
+            can_stream: whole.can_stream && can_stream(chunk.compression()),
+            may_be_heavier: whole.may_be_heavier || may_be_heavier(chunk),
+            ..whole
         });
         let rows = group.num_rows().max(1) as u64;
-        weight.max(Weight { row_group: bytes, row: bytes.div_ceil(rows), can_stream })
+        weight.max(Weight { row: whole.row_group.div_ceil(rows), ..whole })
     })
 }
 
@@ -234,6 +253,15 @@ fn weigh_chunk(chunk: &ColumnChunkMetaData) -> u64 {
     let encoded = chunk.uncompressed_size().max(chunk.compressed_size());
     let unencoded = chunk.unencoded_byte_array_data_bytes().unwrap_or(0);
     encoded.max(unencoded).max(0) as u64
+}
+
+/// Whether the values of a chunk may weigh much more than [`weigh_chunk`] sees: images that many rows share.
+fn may_be_heavier(chunk: &ColumnChunkMetaData) -> bool {
+    let column = chunk.column_descr();
+    column.physical_type() == Type::BYTE_ARRAY
+        && column.converted_type() != ConvertedType::UTF8
+        && chunk.dictionary_page_offset().is_some()
+        && chunk.unencoded_byte_array_data_bytes().is_none()
 }
 
 #[cfg(test)]

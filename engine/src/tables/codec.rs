@@ -89,12 +89,12 @@ pub(super) fn scan_of(node: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> 
     (source as &dyn Any).downcast_ref::<FileScanConfig>()
 }
 
-/// DataFusion's source inside ours, and how its files are streamed.
-pub(super) fn parts(source: &dyn FileSource) -> Option<(&Arc<dyn FileSource>, Option<&Streaming>)> {
+/// The source that plans, and how its files are streamed.
+pub(super) fn parts(source: &dyn FileSource) -> Option<(&GuardedParquet, Option<&Streaming>)> {
     if let Some(streamed) = source.downcast_ref::<StreamedParquet>() {
-        return Some((streamed.guarded()?.inner(), Some(streamed.streaming())));
+        return Some((streamed.guarded()?, Some(streamed.streaming())));
     }
-    Some((source.downcast_ref::<GuardedParquet>()?.inner(), None))
+    Some((source.downcast_ref::<GuardedParquet>()?, None))
 }
 
 impl NodeCodec for ScanNodes {
@@ -104,8 +104,8 @@ impl NodeCodec for ScanNodes {
 
     fn encode(&self, node: &Arc<dyn ExecutionPlan>, wire: &Encoder<'_>) -> Result<Option<Vec<u8>>> {
         let Some(config) = scan_of(node) else { return Ok(None) };
-        let Some((inner, streaming)) = parts(config.file_source().as_ref()) else { return Ok(None) };
-        let plain = FileScanConfigBuilder::from(config.clone()).with_source(Arc::clone(inner)).build();
+        let Some((guarded, streaming)) = parts(config.file_source().as_ref()) else { return Ok(None) };
+        let plain = FileScanConfigBuilder::from(config.clone()).with_source(Arc::clone(guarded.inner())).build();
         let plain: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(plain);
         let message = ScanMessage {
             plan: Some(wire.plan(&plain)?),

@@ -24,12 +24,23 @@ use tamis_udfs::calls::model_function;
 #[derive(Clone)]
 pub(super) struct GuardedParquet {
     inner: Arc<dyn FileSource>,
+    /// Whether it may take predicates as row filters, where the session's options say so.
+    may_filter_rows: bool,
 }
 
 impl GuardedParquet {
     /// Reads as `inner`, a [`ParquetSource`], does.
     pub(super) fn new(inner: Arc<dyn FileSource>) -> Self {
-        Self { inner }
+        Self { inner, may_filter_rows: true }
+    }
+
+    /// The same, with predicates for what the files' statistics tell alone: no filter of rows.
+    pub(super) fn without_row_filters(self) -> Self {
+        let inner: Arc<dyn FileSource> = match self.inner.downcast_ref::<ParquetSource>() {
+            Some(source) => Arc::new(source.clone().with_pushdown_filters(false)),
+            None => self.inner,
+        };
+        Self { inner, may_filter_rows: false }
     }
 
     /// The source inside.
@@ -43,8 +54,8 @@ impl GuardedParquet {
         inner.is_some_and(|source| source.table_parquet_options().global.pushdown_filters)
     }
 
-    fn over(inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(Self { inner })
+    fn over(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
+        Arc::new(Self { inner, ..*self })
     }
 }
 
@@ -82,7 +93,7 @@ impl FileSource for GuardedParquet {
     }
 
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        Self::over(self.inner.with_batch_size(batch_size))
+        self.over(self.inner.with_batch_size(batch_size))
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
@@ -116,13 +127,22 @@ impl FileSource for GuardedParquet {
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
         let calls: Vec<bool> = filters.iter().map(calls_a_model).collect();
         let others = filters.into_iter().zip(&calls).filter(|(_, calls)| !**calls).map(|(filter, _)| filter).collect();
-        let mut pushed = self.inner.try_pushdown_filters(others, config)?;
+        let mut pushed = if self.may_filter_rows {
+            self.inner.try_pushdown_filters(others, config)?
+        } else {
+            let mut config = config.clone();
+            config.execution.parquet.pushdown_filters = false;
+            self.inner.try_pushdown_filters(others, &config)?
+        };
         let mut answers = std::mem::take(&mut pushed.filters).into_iter();
         let answer = |calls: &bool| {
             if *calls { None } else { answers.next() }
         };
         let answers = calls.iter().map(answer).map(|answer| answer.unwrap_or(PushedDown::No)).collect();
-        Ok(FilterPushdownPropagation { filters: answers, updated_node: pushed.updated_node.map(Self::over) })
+        Ok(FilterPushdownPropagation {
+            filters: answers,
+            updated_node: pushed.updated_node.map(|inner| self.over(inner)),
+        })
     }
 
     fn try_pushdown_sort(
@@ -131,8 +151,8 @@ impl FileSource for GuardedParquet {
         properties: &EquivalenceProperties,
     ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
         Ok(match self.inner.try_pushdown_sort(order, properties)? {
-            SortOrderPushdownResult::Exact { inner } => SortOrderPushdownResult::Exact { inner: Self::over(inner) },
-            SortOrderPushdownResult::Inexact { inner } => SortOrderPushdownResult::Inexact { inner: Self::over(inner) },
+            SortOrderPushdownResult::Exact { inner } => SortOrderPushdownResult::Exact { inner: self.over(inner) },
+            SortOrderPushdownResult::Inexact { inner } => SortOrderPushdownResult::Inexact { inner: self.over(inner) },
             SortOrderPushdownResult::Unsupported => SortOrderPushdownResult::Unsupported,
         })
     }
@@ -142,7 +162,7 @@ impl FileSource for GuardedParquet {
     }
 
     fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
-        Ok(self.inner.try_pushdown_projection(projection)?.map(Self::over))
+        Ok(self.inner.try_pushdown_projection(projection)?.map(|inner| self.over(inner)))
     }
 
     fn apply_expressions(

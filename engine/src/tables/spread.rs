@@ -19,7 +19,6 @@ use tamis_planner::ScoreExec;
 
 use super::bounded::can_stream_all;
 use super::codec::{parts, scan_of};
-use super::guarded::GuardedParquet;
 use super::stream::{RowRange, Sizes, StreamedParquet, Streaming};
 
 /// A partition has at least this many rows, if there are as many: a task has its price.
@@ -76,7 +75,7 @@ async fn spread_scan(
     most: usize,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(config) = scan_of(scan) else { return Ok(None) };
-    let Some((inner, _)) = parts(config.file_source().as_ref()) else { return Ok(None) };
+    let Some((guarded, _)) = parts(config.file_source().as_ref()) else { return Ok(None) };
     let files: Vec<PartitionedFile> = config.file_groups.iter().flat_map(FileGroup::iter).cloned().collect();
     let is_split = files.iter().any(|file| file.range.is_some() || file.extensions.get::<RowRange>().is_some());
     if config.limit.is_some() || is_split || files.is_empty() || files.len() >= most.saturating_mul(FILES_A_PARTITION) {
@@ -108,7 +107,7 @@ async fn spread_scan(
             let batch_size = config.batch_size.unwrap_or(session.config().batch_size());
             let sizes = Sizes::default();
             let streaming = Streaming { metadata_cache: cache, batch_size, sizes, row_number: None, is_cut: true };
-            Arc::new(StreamedParquet::new(GuardedParquet::new(Arc::clone(inner)), streaming))
+            Arc::new(StreamedParquet::new(guarded.clone(), streaming))
         }
     };
     let config: FileScanConfig =

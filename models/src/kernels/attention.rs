@@ -55,7 +55,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    fn len(&self) -> usize {
+    fn keys(&self) -> usize {
         self.shared.len() + self.own.len()
     }
 
@@ -298,7 +298,7 @@ impl Unit<'_> {
                 },
             );
             // Values, weighted.
-            let part_groups = self.attention.groups(self.attention.keys_at_once().min(self.span.len() - start));
+            let part_groups = self.attention.groups(self.attention.keys_at_once().min(self.span.keys() - start));
             let tiles = width.div_ceil(tile.rows());
             let part = &self.packed.values[self.attention.groups(start) * tiles * tile.rows()..];
             for (place, mixed) in scratch.mixed.chunks_mut(tile.rows() * N).enumerate() {
@@ -435,6 +435,7 @@ fn hidden(score: f32, key: usize, seen: usize) -> f32 {
     if key < seen { score } else { f32::NEG_INFINITY }
 }
 
+/// Weights relative to the largest score that a query sees; of a key that it does not see, anything.
 #[inline(always)]
 fn relative<const FUSED: bool, const N: usize>(scores: &[f32; N], most: &[f32; N]) -> [f32; N] {
     let mut weights = [0f32; N];

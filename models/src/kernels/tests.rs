@@ -139,8 +139,12 @@ proptest! {
             Span { queries: shared + own..total, shared: 0..0, own: shared + own..total, seen: seen(other) },
         ];
         if other > 200 {
-            // Long keys, and few queries: the last one alone.
-            spans[1] = Span { queries: total - 1..total, seen: other, ..spans[1].clone() };
+            // Many keys, and few queries: the last ones alone, of which each sees another number of keys.
+            let last = own.min(20);
+            let seen = if causal { other + 1 - last } else { other };
+            spans[1] = Span { queries: total - last..total, seen, ..spans[1].clone() };
+            // The many keys are common to all of one more.
+            spans.push(Span { queries: 0..1, shared: shared + own..total, own: shared..shared + own, seen: own });
         }
         let rows = |values, stride| Rows { values, stride, offset: 0 };
         let both = Isa::available().into_iter().flat_map(|isa| [(isa, Numbers::F32), (isa, Numbers::Bf16)]);

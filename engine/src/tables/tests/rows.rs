@@ -43,6 +43,24 @@ async fn few_images_are_read_for_few_rows() {
 }
 
 #[tokio::test]
+async fn light_rows_are_filtered_above_the_scan() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("f.parquet");
+    write(&file, 0..ROWS, small_pages());
+    for bounds in [Bounds::default(), streaming()] {
+        let context = session(&file, bounds, &[]).await;
+        let ran = run(&context, "SELECT id FROM t WHERE width = 15 AND id < 50").await;
+        assert!(ran.plan.contains("FilterExec: "), "{}", ran.plan);
+        assert_eq!(metric(&ran.physical, "pushdown_rows_matched"), 0, "{}", ran.plan);
+        // What statistics tell is still used.
+        assert!(ran.plan.contains("pruning_predicate="), "{}", ran.plan);
+        let everywhere = session(&file, Bounds { least_filtered_row: 0, ..bounds }, &[]).await;
+        let filtered = run(&everywhere, "SELECT id FROM t WHERE width = 15 AND id < 50").await;
+        assert!(filtered.rows == ran.rows && !filtered.plan.contains("FilterExec"), "{}", filtered.plan);
+    }
+}
+
+#[tokio::test]
 async fn scored_are_the_images_of_the_rows_that_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("f.parquet");
@@ -78,7 +96,9 @@ async fn predicates_keep_their_meaning() {
         "width > (SELECT avg(width) + 20 FROM t)",
         "random() < 2 AND width = 4",
     ];
-    for bounds in [Bounds::default(), streaming()] {
+    // Counts read light columns alone, which would be filtered above the scan.
+    let everywhere = |bounds| Bounds { least_filtered_row: 0, ..bounds };
+    for bounds in [Bounds::default(), streaming(), everywhere(Bounds::default()), everywhere(streaming())] {
         let on = session(folder.path(), bounds, &[]).await;
         let off = session(folder.path(), bounds, &[("datafusion.execution.parquet.pushdown_filters", "false")]).await;
         for predicate in predicates {

@@ -8,7 +8,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends nasm \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-# `dist` makes a program of two thirds of the size, in about an hour of one core and 12 GB of memory.
+# `dist` makes a program of two thirds of the size, in much longer and with 10 GB of memory (Cargo.toml).
 ARG PROFILE=release
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

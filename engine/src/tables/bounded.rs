@@ -266,7 +266,22 @@ fn may_be_heavier(chunk: &ColumnChunkMetaData) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::parquet::schema::parser::parse_message_type;
+    use datafusion::parquet::schema::types::SchemaDescriptor;
+
     use super::*;
+
+    #[test]
+    fn a_dictionary_may_hide_how_heavy_images_are() {
+        let schema = parse_message_type("message m { required binary image; required binary text (UTF8); }").unwrap();
+        let schema = SchemaDescriptor::new(Arc::new(schema));
+        let chunk = |column: usize, dictionary: Option<i64>, unencoded: Option<i64>| {
+            let chunk = ColumnChunkMetaData::builder(schema.column(column)).set_dictionary_page_offset(dictionary);
+            may_be_heavier(&chunk.set_unencoded_byte_array_data_bytes(unencoded).build().unwrap())
+        };
+        assert!(chunk(0, Some(4), None));
+        assert!(!chunk(0, None, None) && !chunk(0, Some(4), Some(9)) && !chunk(1, Some(4), None));
+    }
 
     #[test]
     fn batches_are_sized_by_bytes() {

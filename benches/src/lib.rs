@@ -10,6 +10,11 @@ use datafusion::arrow::array::{Array, BinaryArray, StringArray};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::parquet::arrow::ProjectionMask;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use mimalloc::MiMalloc;
+
+/// The command's allocator: what is measured is what its users run.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// An image file and its caption.
 #[derive(Debug, Clone)]
@@ -38,6 +43,22 @@ pub fn corpus() -> Result<Vec<Row>> {
 pub fn photograph() -> Result<Vec<u8>> {
     let path = root().join("models/tests/golden/images/c01.jpg");
     fs::read(&path).with_context(|| format!("reading {}", path.display()))
+}
+
+/// The JPEGs of a folder by name, with their paths.
+pub fn jpegs(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    let listing = || format!("listing {}", folder.display());
+    let entries: Vec<fs::DirEntry> = fs::read_dir(folder).and_then(Iterator::collect).with_context(listing)?;
+    let is_jpeg = |path: &PathBuf| {
+        path.extension().is_some_and(|e| e.eq_ignore_ascii_case("jpg") || e.eq_ignore_ascii_case("jpeg"))
+    };
+    let mut paths: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).filter(is_jpeg).collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let file = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok((path, file))
+    };
+    paths.into_iter().map(read).collect()
 }
 
 fn ordinary(batch: &RecordBatch, rows: &mut Vec<Row>) -> Result<()> {

@@ -91,7 +91,8 @@ def ensure_rows(args, python):
 def measure(args, python, name, rows):
     """Runs one query; returns (seconds, peak resident bytes, rows, rows without a score)."""
     answer = args.work / f"answer-{name}.parquet"
-    command = [args.tamis, "sql", "-q", "-o", answer, "-c", QUERIES[name].format(rows=rows)]
+    # Remembered scores would spare the second run the work.
+    command = [args.tamis, "sql", "-q", "--set", "tamis.cache.path=off", "-o", answer, "-c", QUERIES[name].format(rows=rows)]
     command += ["--model", f"unifilter={args.model}"] if args.model else []
     for setting in args.set:
         command += ["--set", setting]

@@ -10,11 +10,6 @@ use datafusion::arrow::array::{Array, BinaryArray, StringArray};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::parquet::arrow::ProjectionMask;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use mimalloc::MiMalloc;
-
-/// The command's allocator: what is measured is what its users run.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// An image file and its caption.
 #[derive(Debug, Clone)]

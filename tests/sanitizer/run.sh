@@ -1,6 +1,6 @@
 #!/bin/sh
 # The kernels' tests under the address sanitizer: a load or a store beyond a slice ends them. Names select other tests of the
-# models crate: `run.sh kernels resize golden`. x86-64 Linux. What inline assembly reads (AMX) is not seen; Miri knows none of these instructions.
+# models crate: `run.sh kernels resize`. x86-64 Linux. What inline assembly reads (AMX) is not seen; Miri knows none of these instructions.
 #
 #   TAMIS_SANITIZER_TARGET  where it builds (default: target/sanitizer)
 set -eu

@@ -22,9 +22,12 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "benches"))
+import environment  # benches/environment.py
+
 IMAGES = ROOT / "models" / "tests" / "golden" / "images"
 EMBEDDED = ROOT / "models" / "assets" / "tiny-qwen3"
-PYARROW = "pyarrow==26.0.1"
+PACKAGES = ["pyarrow==26.0.1"]
 GIB = 2**30
 QUERIES = {
     # The images are needed for the score only.
@@ -62,15 +65,6 @@ def write(path, rows, size, group, codec):
             images = [padded(jpegs[k % len(jpegs)], size, rng) for k in keys]
             writer.write_table(pa.table({"key": list(keys), "text": texts, "image": pa.array(images, pa.binary())}, schema), row_group_size=group)
     part.rename(path)
-
-
-def ensure_python(args):
-    """A python that has pyarrow."""
-    python = args.work / "venv" / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", args.work / "venv"], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYARROW], check=True)
-    return python
 
 
 def ensure_rows(args, python):
@@ -132,7 +126,7 @@ def main():
     if not args.tamis:
         subprocess.run(["cargo", "build", "--release", "--locked", "--bin", "tamis"], cwd=ROOT, check=True)
         args.tamis = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "tamis"
-    python = ensure_python(args)
+    python = environment.ensure(args.work / "venv", PACKAGES)
     rows = ensure_rows(args, python)
     weights = sum(f.stat().st_size for f in (args.model or EMBEDDED).rglob("*.safetensors"))
     bound = args.limit_gib * GIB + weights

@@ -21,19 +21,12 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "benches"))
+import environment  # benches/environment.py
+
 # Pillow as the golden cases have it.
 PACKAGES = ["pillow==11.3.0", "numpy==2.2.6"]
 SIDE = 384
-
-
-def environment(work):
-    folder = work / "venv"
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES], check=True)
-        (folder / "ready").touch()
-    return python
 
 
 def write(folder, count=200, size=(640, 480)):
@@ -97,7 +90,7 @@ def main():
     work = args.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     subprocess.run(["cargo", "bench", "--locked", "--bench", "pillow", "--no-run"], cwd=ROOT, check=True)
-    python, folder = environment(work), (args.images or work / "images").resolve()
+    python, folder = environment.ensure(work / "venv", PACKAGES), (args.images or work / "images").resolve()
     here = f"import sys; sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r}); import pathlib, run; "
     if not args.images and not folder.exists():
         subprocess.run([python, "-c", f"{here}run.write(pathlib.Path({str(folder)!r}))"], check=True)

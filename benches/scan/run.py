@@ -21,6 +21,9 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "benches"))
+import environment  # benches/environment.py
+
 # The DataFusion of this checkout's Cargo.lock, as near as there is a package.
 PACKAGES = ["datafusion==55.0.0", "pyarrow==26.0.1"]
 QUERIES = {
@@ -44,16 +47,6 @@ for line in sys.stdin:
     rows = [row for batch in batches for row in batch.to_pylist()]
     print(json.dumps([seconds, rows]), flush=True)
 """
-
-
-def environment(work):
-    folder = work / "venv"
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        (folder / "ready").touch()
-    return python
 
 
 def write(path, rows):
@@ -136,7 +129,7 @@ def main():
     if tamis is None:
         subprocess.run(["cargo", "build", "--release", "--locked", "--bin", "tamis"], cwd=ROOT, check=True)
         tamis = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "tamis"
-    python = environment(args.work)
+    python = environment.ensure(args.work / "venv", PACKAGES)
     path = args.work / f"rows-{args.rows}.parquet"
     if not path.exists():
         code = f"import sys, pathlib; sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r}); import run; run.write(pathlib.Path({str(path)!r}), {args.rows})"

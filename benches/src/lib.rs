@@ -85,6 +85,13 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_s_jpegs_come_by_name() {
+        let found = jpegs(&root().join("models/tests/golden/images")).unwrap();
+        assert!(found.len() > 1 && found.is_sorted_by(|(a, _), (b, _)| a < b));
+        assert!(found.iter().all(|(_, file)| file.starts_with(b"\xff\xd8\xff")));
+    }
+
+    #[test]
     fn the_photograph_is_a_jpeg() {
         assert!(photograph().unwrap().starts_with(b"\xff\xd8\xff"));
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use tamis_benches::jpegs;
-use tamis_models::preprocess::{Filter, decode, resize};
+use tamis_models::preprocess::{Filter, decode_resized};
 
 /// Pillow's own bound.
 const MOST_PIXELS: u64 = 89_478_485;
@@ -27,8 +27,8 @@ fn main() -> Result<()> {
         let (mut taken, mut digest) = (Duration::ZERO, Sha256::new());
         for (path, file) in &files {
             let begun = Instant::now();
-            let image = decode(file, MOST_PIXELS).with_context(|| format!("decoding {}", path.display()))?;
-            let image = resize(&image, side, side, Filter::Bicubic);
+            let image = decode_resized(file, MOST_PIXELS, (side, side), Filter::Bicubic)
+                .with_context(|| format!("decoding {}", path.display()))?;
             taken += begun.elapsed();
             digest.update(&image.pixels);
         }

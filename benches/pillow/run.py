@@ -5,7 +5,7 @@
     python3 benches/pillow/run.py --images FOLDER    the JPEGs of a folder instead
 
 A round decodes each file from memory to RGB and resizes it to 384 x 384, bicubic: `Image.open`, `convert`, `resize`, and tamis_models'
-`decode` and `resize`. Each side's fastest round counts. The ratio is Tamis's images a second over Pillow's; exit status 1 if a byte of the
+`decode_resized`. Each side's fastest round counts. The ratio is Tamis's images a second over Pillow's; exit status 1 if a byte of the
 pixels differs, or if the ratio is below --at-least.
 
 Needs python3; makes what it needs in target/pillow.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tamis_models::preprocess::{Filter, ImageError, decode, probe, resize};
+use tamis_models::preprocess::{Filter, ImageError, decode, decode_resized, probe, resize};
 
 const MAX_PIXELS: u64 = 89_478_485;
 
@@ -42,6 +42,7 @@ fn golden(checkpoint: &str) {
         } else if sha256(&resize(&image, 384, 384, filter).pixels) != case["resized_sha256"].as_str().unwrap() {
             wrong.push(format!("{name} resized"));
         }
+        assert_eq!(decode_resized(&file, MAX_PIXELS, (384, 384), filter).unwrap(), resize(&image, 384, 384, filter));
     }
     assert!(wrong.is_empty(), "{wrong:?}");
 }
@@ -83,7 +84,9 @@ fn further_kinds_are_as_pillow_makes_them() {
             }
             _ => false,
         };
-        if !right {
+        let at_once = decode_resized(&file, MAX_PIXELS, (61, 59), Filter::Bicubic).map_err(|error| error.to_string());
+        let in_steps = decoded.as_ref().map(|image| resize(image, 61, 59, Filter::Bicubic));
+        if !right || at_once != in_steps.map_err(|error| error.to_string()) {
             wrong.push(format!("{name}: {:?}", decoded.map(|image| (image.width, image.height))));
         }
     }
@@ -109,7 +112,10 @@ fn cut_files_are_refused() {
         let whole = decode(&file, MAX_PIXELS);
         let step = file.len() / 10 + 1;
         for len in (0..file.len()).step_by(step).chain(file.len().saturating_sub(24)..file.len()) {
-            match decode(&file[..len], MAX_PIXELS) {
+            let cut = decode(&file[..len], MAX_PIXELS);
+            let resized = decode_resized(&file[..len], MAX_PIXELS, (7, 9), Filter::Bilinear);
+            assert_eq!(resized.is_ok(), cut.is_ok(), "{} cut at {len}", path.display());
+            match cut {
                 Err(ImageError::Internal { .. }) => panic!("{} cut at {len}", path.display()),
                 Err(_) => {}
                 // Metadata, checksums and end marks may be missing. A TIFF's directory stands at the end of these files;

@@ -1,11 +1,11 @@
-//! Decoding to RGB, by format; the throughput is in pixels.
+//! Decoding to RGB, and to what the vision tower reads, by format; the throughput is in pixels.
 
 use anyhow::Context;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use std::hint::black_box;
 use tamis_benches::{corpus, photograph};
 use tamis_models::Limits;
-use tamis_models::preprocess::{ImageFormat, decode, probe};
+use tamis_models::preprocess::{Filter, ImageFormat, decode, decode_resized, probe};
 
 pub(crate) fn bench(criterion: &mut Criterion) -> anyhow::Result<()> {
     let limit = Limits::default().max_image_pixels;
@@ -26,6 +26,9 @@ pub(crate) fn bench(criterion: &mut Criterion) -> anyhow::Result<()> {
         group.throughput(Throughput::Elements(u64::from(rgb.width) * u64::from(rgb.height)));
         let name = BenchmarkId::new(format!("{format:?}"), format_args!("{}x{}", rgb.width, rgb.height));
         group.bench_function(name, |b| b.iter(|| decode(black_box(&image), limit)));
+        let name = BenchmarkId::new(format!("{format:?} to 384x384"), format_args!("{}x{}", rgb.width, rgb.height));
+        let resized = || decode_resized(black_box(&image), limit, (384, 384), Filter::Bicubic);
+        group.bench_function(name, |b| b.iter(resized));
     }
     group.finish();
     Ok(())

@@ -7,7 +7,7 @@
 pub mod preprocess;
 
 use libfuzzer_sys::fuzz_target;
-use preprocess::{Filter, ImageError, decode, probe, resize};
+use preprocess::{Filter, ImageError, decode, decode_resized, probe, resize};
 
 fuzz_target!(|bytes: &[u8]| {
     match decode(bytes, 1 << 20) {
@@ -16,7 +16,8 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!((info.width, info.height), (image.width, image.height));
             assert_eq!(image.pixels.len(), image.width as usize * image.height as usize * 3);
             if image.pixels.len() < 1 << 14 {
-                resize(&image, 13, 11, Filter::Bicubic);
+                let at_once = decode_resized(bytes, 1 << 20, (13, 11), Filter::Bicubic);
+                assert_eq!(at_once.ok(), Some(resize(&image, 13, 11, Filter::Bicubic)));
             }
         }
         // Contained, and yet a bug.

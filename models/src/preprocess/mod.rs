@@ -1,8 +1,9 @@
 //! From an encoded image to the pixels that a vision tower reads, as Pillow makes them.
 //!
 //! The reference opens an image with Pillow, converts it to RGB, resizes it with one of Pillow's filters and normalises
-//! it. Scores are compared with published ones, so each step here gives Pillow's bytes: [`decode`], [`resize`],
-//! [`Normaliser`]. The bytes come from anywhere: nothing here panics, aborts or allocates without bound on them.
+//! it. Scores are compared with published ones, so each step here gives Pillow's bytes: [`decode`] and [`resize`], or
+//! [`decode_resized`] for both at once, then [`Normaliser`]. The bytes come from anywhere: nothing here panics, aborts or
+//! allocates without bound on them.
 //!
 //! ```
 //! use tamis_models::preprocess::{Filter, Normaliser, decode, resize};
@@ -27,7 +28,7 @@ mod normalise;
 mod probe;
 mod resize;
 
-pub use decode::decode;
+pub use decode::{decode, decode_resized};
 pub use error::ImageError;
 pub use format::ImageFormat;
 pub use normalise::Normaliser;

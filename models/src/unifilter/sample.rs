@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::UniFilter;
-use crate::preprocess::{decode, probe, resize};
+use crate::preprocess::{decode_resized, probe};
 use crate::text;
 use crate::{Limits, Prepared, PreparedImage, Sample, SampleError};
 
@@ -69,9 +69,10 @@ fn prepare_image(
     limits: &Limits,
 ) -> Result<Arc<PreparedImage>, SampleError> {
     model.images.get_or_prepare(bytes, limits.max_image_pixels, || {
-        let image = decode(bytes, limits.max_image_pixels).map_err(|source| SampleError::Image { position, source })?;
         let size = model.parts.vision_config.image_size as u32;
-        Ok(resize(&image, size, size, model.parts.preprocess.filter).pixels)
+        decode_resized(bytes, limits.max_image_pixels, (size, size), model.parts.preprocess.filter)
+            .map(|image| image.pixels)
+            .map_err(|source| SampleError::Image { position, source })
     })
 }
 

@@ -23,6 +23,13 @@ impl<'a> Cursor<'a> {
         Some(taken)
     }
 
+    /// Goes behind the next such byte.
+    pub(super) fn skip_behind(&mut self, byte: u8) -> Option<()> {
+        let before = memchr::memchr(byte, self.bytes.get(self.position..)?)?;
+        self.position += before + 1;
+        Some(())
+    }
+
     pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
     }

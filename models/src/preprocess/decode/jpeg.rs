@@ -12,6 +12,7 @@ use mozjpeg::decompress::DecompressStarted;
 use mozjpeg::{ColorSpace, Decompress};
 
 use super::super::error::Fault;
+use super::super::resize::BAND;
 use super::super::{ImageError, ImageFormat, Rgb};
 use super::cursor::Cursor;
 use super::panic_message;
@@ -51,26 +52,49 @@ fn frame(bytes: &[u8]) -> Result<(u8, (u32, u32)), ImageError> {
 }
 
 pub(in super::super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
-    let (width, height) = checked_frame(bytes, max_pixels)?;
-    let pixels = contained(bytes, |reader, ended| {
-        let decompress = open(reader, (width, height))?;
-        match decompress.components().len() {
-            1 | 3 => {
-                let mut started = decompress.rgb().map_err(failed)?;
-                let pixels = read_all(&mut started)?;
-                finish(started, ended)?;
-                Ok(pixels)
+    decode_rows(
+        bytes,
+        max_pixels,
+        |(width, height)| Rgb { width, height, pixels: Vec::with_capacity(width as usize * height as usize * 3) },
+        |image, rows| image.pixels.extend_from_slice(rows),
+    )
+}
+
+/// Decodes in bands: `begin` makes of the size (width, height) what `push` gives all rows to, some at once, from the
+/// top.
+pub(super) fn decode_rows<T>(
+    bytes: &[u8],
+    max_pixels: u64,
+    begin: impl FnOnce((u32, u32)) -> T,
+    push: impl Fn(&mut T, &[u8]),
+) -> Result<T, ImageError> {
+    let size = checked_frame(bytes, max_pixels)?;
+    let mut taken = begin(size);
+    contained(bytes, |reader, ended| {
+        let decompress = open(reader, size)?;
+        let (colours, samples) = match decompress.components().len() {
+            1 | 3 => (ColorSpace::JCS_RGB, 3),
+            4 => (ColorSpace::JCS_CMYK, 4),
+            n => return Err(FAULT.unsupported(format!("{n} components"))),
+        };
+        let mut started = decompress.to_colorspace(colours).map_err(failed)?;
+        let row_bytes = size.0 as usize * samples;
+        let (mut band, mut rgb) = (vec![0u8; BAND * row_bytes], Vec::new());
+        for done in (0..size.1 as usize).step_by(BAND) {
+            let rows = &mut band[..BAND.min(size.1 as usize - done) * row_bytes];
+            started.read_scanlines_into(rows).map_err(failed)?;
+            if colours == ColorSpace::JCS_CMYK {
+                // Inverted, as Adobe writes it, since Pillow takes every CMYK file to be so.
+                rgb.clear();
+                rgb.extend(rows.as_chunks::<4>().0.iter().flat_map(|ink| cmyk(ink.map(|level| !level))));
+                push(&mut taken, &rgb);
+            } else {
+                push(&mut taken, rows);
             }
-            4 => {
-                let mut started = decompress.to_colorspace(ColorSpace::JCS_CMYK).map_err(failed)?;
-                let pixels = read_inverted_cmyk(&mut started)?;
-                finish(started, ended)?;
-                Ok(pixels)
-            }
-            n => Err(FAULT.unsupported(format!("{n} components"))),
         }
+        finish(started, ended)
     })?;
-    Ok(Rgb { width, height, pixels })
+    Ok(taken)
 }
 
 /// Decodes a JPEG that is part of another file: `samples` components of exactly this size, as they are stored, or RGB
@@ -143,20 +167,6 @@ fn read_all(started: &mut DecompressStarted<WholeFile<'_>>) -> Result<Vec<u8>, I
     Ok(pixels)
 }
 
-/// CMYK to RGB; inverted, as Adobe writes it, since Pillow takes every CMYK file to be so.
-fn read_inverted_cmyk(started: &mut DecompressStarted<WholeFile<'_>>) -> Result<Vec<u8>, ImageError> {
-    let (width, height) = (started.width(), started.height());
-    let mut pixels = vec![0; width * height * 3];
-    let mut row = vec![0u8; width * 4];
-    for out in pixels.chunks_exact_mut(width * 3) {
-        started.read_scanlines_into(&mut row).map_err(failed)?;
-        for (out, ink) in out.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<4>().0) {
-            *out = cmyk(ink.map(|level| !level));
-        }
-    }
-    Ok(pixels)
-}
-
 /// Reads what stands behind the last row. As in Pillow, the end marker may be missing there, but what does stand there
 /// must make sense.
 fn finish(started: DecompressStarted<WholeFile<'_>>, ended: &Cell<bool>) -> Result<(), ImageError> {
@@ -223,7 +233,7 @@ fn count_scans(bytes: &[u8]) -> u64 {
 /// Goes behind the next marker; what lies before it, entropy-coded data for one, is skipped.
 fn next_marker(cursor: &mut Cursor<'_>) -> Option<u8> {
     loop {
-        while cursor.u8()? != 0xff {}
+        cursor.skip_behind(0xff)?;
         let mut code = cursor.u8()?;
         while code == 0xff {
             code = cursor.u8()?;

@@ -14,7 +14,8 @@ pub(super) mod webp;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{ImageError, ImageFormat, Rgb};
+use super::resize::Resizer;
+use super::{Filter, ImageError, ImageFormat, Rgb, resize};
 
 /// Decodes to RGB as Pillow's `convert("RGB")` would; refuses images of more than `max_pixels` before allocating.
 ///
@@ -30,8 +31,29 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
         ImageFormat::Bmp => bmp::decode,
         ImageFormat::Tiff => tiff::decode,
     };
-    // A codec that panics on some file has a bug; it must not take the process, or the other rows, with it.
-    catch_unwind(AssertUnwindSafe(|| decode(bytes, max_pixels)))
+    caught(format, || decode(bytes, max_pixels))
+}
+
+/// [`decode`] and [`resize`] to `width` x `height` pixels in one step. A JPEG is resized while it is decoded: never is
+/// the whole of it in memory.
+pub fn decode_resized(
+    bytes: &[u8],
+    max_pixels: u64,
+    (width, height): (u32, u32),
+    filter: Filter,
+) -> Result<Rgb, ImageError> {
+    match ImageFormat::sniff(bytes)? {
+        format @ ImageFormat::Jpeg => caught(format, || {
+            let begin = |size| Resizer::new(size, (width, height), filter);
+            jpeg::decode_rows(bytes, max_pixels, begin, Resizer::push).map(Resizer::finish)
+        }),
+        _ => Ok(resize(&decode(bytes, max_pixels)?, width, height, filter)),
+    }
+}
+
+/// A codec that panics on some file has a bug; it must not take the process, or the other rows, with it.
+fn caught(format: ImageFormat, decode: impl FnOnce() -> Result<Rgb, ImageError>) -> Result<Rgb, ImageError> {
+    catch_unwind(AssertUnwindSafe(decode))
         .unwrap_or_else(|payload| Err(ImageError::Internal { format, reason: panic_message(&*payload).to_owned() }))
 }
 

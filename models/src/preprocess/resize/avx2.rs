@@ -7,12 +7,10 @@
 
 use std::arch::x86_64::*;
 
-use super::Stage;
+use super::Rows;
 use super::plain;
-use super::plan::{PRECISION_BITS, Weights, Window};
+use super::plan::{LOW_BITS, PRECISION_BITS, Weights, Window};
 
-/// Bits of a weight's lower half: both halves fit an i16.
-const LOW_BITS: u32 = 12;
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 /// Rows that share one reading of the weights in the horizontal pass.
 const ROWS: usize = 4;
@@ -28,79 +26,55 @@ impl Avx2 {
         is_x86_feature_detected!("avx2").then_some(Self(()))
     }
 
-    pub(super) fn horizontal(self, stage: &Stage<'_>, weights: &Weights, out_width: usize, out: &mut [u8]) {
-        let halves = Halves::new(weights);
-        let row_bytes = stage.width * 3;
-        let mut padded = Vec::new();
-        let blocks = stage.pixels.chunks(row_bytes * ROWS).zip(out.chunks_mut(out_width * 3 * ROWS));
-        let last = stage.height.div_ceil(ROWS) - 1;
-        for (index, (mut source, out)) in blocks.enumerate() {
-            // A load may read up to `LOAD` bytes beyond the last row, so the last block is copied to where it may. A
-            // window's zeros at its end make what is read there count for nothing.
-            let mut readable = &stage.pixels[index * ROWS * row_bytes..];
-            if index == last || readable.len() < source.len() + LOAD {
-                padded.clear();
-                padded.extend_from_slice(source);
-                padded.resize(source.len() + LOAD, 0);
-                readable = &padded;
-                source = &padded[..source.len()];
-            }
-            let rows = source.len() / row_bytes;
+    pub(super) fn horizontal(self, source: &Rows<'_>, weights: &Weights, out_row_bytes: usize, out: &mut [u8]) {
+        let count = source.pixels.len() / source.row_bytes;
+        let mut done = 0;
+        while done < count {
+            let rows = if count - done < ROWS { 1 } else { ROWS };
+            let readable = &source.pixels[done * source.row_bytes..];
+            let out = &mut out[done * out_row_bytes..(done + rows) * out_row_bytes];
+            // Behind the last row there may be nothing to load: the columns whose loads would go there are left.
+            let room = readable.len() - (rows - 1) * source.row_bytes;
+            let fitting = weights.windows.iter().take_while(|window| load_end(window) <= room).count();
             let columns = &mut out[weights.first * 3..];
             // SAFETY: `self` proves that the CPU has AVX2.
             unsafe {
                 if rows == ROWS {
-                    horizontal_rows::<ROWS>(readable, row_bytes, weights, &halves, out_width * 3, columns);
+                    horizontal_rows::<ROWS>(readable, source.row_bytes, weights, fitting, out_row_bytes, columns);
                 } else {
-                    for row in 0..rows {
-                        let columns = &mut columns[row * out_width * 3..];
-                        let readable = &readable[row * row_bytes..];
-                        horizontal_rows::<1>(readable, row_bytes, weights, &halves, out_width * 3, columns);
-                    }
+                    horizontal_rows::<1>(readable, source.row_bytes, weights, fitting, out_row_bytes, columns);
                 }
             }
+            let rest = Rows { pixels: &readable[..rows * source.row_bytes], ..*source };
+            plain::horizontal_columns(&rest, weights, fitting, out_row_bytes, out);
+            done += rows;
         }
     }
 
-    pub(super) fn vertical(self, stage: &Stage<'_>, weights: &Weights, out: &mut [u8]) {
-        let row_bytes = stage.width * 3;
-        let vectors = row_bytes / 16 * 16;
-        if vectors > 0 {
-            let halves = Halves::new(weights);
-            for (window, out) in weights.windows.iter().zip(out.chunks_exact_mut(row_bytes)) {
-                let rows = &stage.pixels[window.start * row_bytes..(window.start + window.len) * row_bytes];
-                // SAFETY: `self` proves that the CPU has AVX2.
-                unsafe { vertical_row(rows, row_bytes, &halves, window, &mut out[..vectors]) };
-            }
+    pub(super) fn vertical(self, source: &Rows<'_>, weights: &Weights, windows: &[Window], out: &mut [u8]) {
+        let vectors = source.row_bytes / 16 * 16;
+        for (window, out) in windows.iter().zip(out.chunks_exact_mut(source.row_bytes)) {
+            // SAFETY: `self` proves that the CPU has AVX2.
+            unsafe { vertical_row(source.of(window), source.row_bytes, weights, window, &mut out[..vectors]) };
         }
-        if vectors < row_bytes {
-            plain::vertical_columns(stage, weights, vectors, out);
+        if vectors < source.row_bytes {
+            plain::vertical_columns(source, weights, windows, vectors, out);
         }
     }
 }
 
-/// The weights, split.
-struct Halves {
-    high: Vec<i16>,
-    low: Vec<i16>,
+/// Where a window's last load ends, from the start of its row.
+fn load_end(window: &Window) -> usize {
+    window.start * 3 + window.len.div_ceil(4) * 12 + LOAD - 12
 }
 
-impl Halves {
-    fn new(weights: &Weights) -> Self {
-        // Weights lie within +-1.2 * 2^22, so the upper half lies within +-1229.
-        let high = weights.taps.iter().map(|w| (w >> LOW_BITS) as i16).collect();
-        let low = weights.taps.iter().map(|w| (w & ((1 << LOW_BITS) - 1)) as i16).collect();
-        Self { high, low }
-    }
-}
-
-/// Computes the columns of `weights` for `R` rows. `source` must have `LOAD` readable bytes behind the last row.
+/// Computes the first `columns` columns of `weights` for `R` rows, whose loads must lie within `source`.
 #[target_feature(enable = "avx2")]
 fn horizontal_rows<const R: usize>(
     source: &[u8],
     row_bytes: usize,
     weights: &Weights,
-    halves: &Halves,
+    columns: usize,
     out_row_bytes: usize,
     out: &mut [u8],
 ) {
@@ -117,15 +91,16 @@ fn horizontal_rows<const R: usize>(
         0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, Z, Z, Z, Z,
         4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, Z, Z, Z, Z,
     );
-    for (column, window) in weights.windows.iter().enumerate() {
+    for (column, window) in weights.windows[..columns].iter().enumerate() {
         let mut high = [_mm256_setzero_si256(); R];
-        let mut low = [_mm256_setzero_si256(); R];
+        // A half in one lane: the lanes are added.
+        let mut low = [_mm256_setr_epi32(HALF, HALF, HALF, HALF, 0, 0, 0, 0); R];
         let fours = window.len.div_ceil(4);
         let taps = window.offset..window.offset + fours * 4;
-        let (window_high, window_low) = (&halves.high[taps.clone()], &halves.low[taps]);
+        let (window_high, window_low) = (&weights.high[taps.clone()], &weights.low[taps]);
         let first = window.start * 3;
         assert!(
-            first + fours * 12 + (R - 1) * row_bytes + LOAD - 12 <= source.len(),
+            load_end(window) + (R - 1) * row_bytes <= source.len(),
             "the last load of the last row lies within the source"
         );
         for four in 0..fours {
@@ -145,16 +120,28 @@ fn horizontal_rows<const R: usize>(
                 low[row] = _mm256_add_epi32(low[row], _mm256_madd_epi16(pairs, weight_low));
             }
         }
+        let mut sums = [_mm256_setzero_si256(); ROWS];
         for row in 0..R {
-            let sum = join(high[row], low[row]);
-            let sum = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
-            let sum = _mm_srai_epi32::<{ PRECISION_BITS as i32 }>(_mm_add_epi32(sum, _mm_set1_epi32(HALF)));
-            let sum = _mm_packs_epi32(sum, sum);
-            let bytes = _mm_cvtsi128_si32(_mm_packus_epi16(sum, sum)).to_le_bytes();
+            sums[row] = join(high[row], low[row]);
+        }
+        let first_two = _mm256_srai_epi32::<{ PRECISION_BITS as i32 }>(add_lanes(sums[0], sums[1]));
+        let last_two = _mm256_srai_epi32::<{ PRECISION_BITS as i32 }>(add_lanes(sums[2], sums[3]));
+        // Four bytes of rows 0 and 2 in the lower lane, of rows 1 and 3 in the upper one.
+        let words = _mm256_packs_epi32(first_two, last_two);
+        let bytes = _mm256_packus_epi16(words, words);
+        let lower = _mm_cvtsi128_si64(_mm256_castsi256_si128(bytes)).to_le_bytes();
+        let upper = _mm_cvtsi128_si64(_mm256_extracti128_si256::<1>(bytes)).to_le_bytes();
+        for (row, pixel) in [&lower[..3], &upper[..3], &lower[4..7], &upper[4..7]].into_iter().enumerate().take(R) {
             let at = row * out_row_bytes + column * 3;
-            out[at..at + 3].copy_from_slice(&bytes[..3]);
+            out[at..at + 3].copy_from_slice(pixel);
         }
     }
+}
+
+/// The sum of the lanes of `a` in the lower lane, that of `b` in the upper one.
+#[target_feature(enable = "avx2")]
+fn add_lanes(a: __m256i, b: __m256i) -> __m256i {
+    _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b))
 }
 
 /// Four 16-bit weights, in both lanes.
@@ -170,11 +157,11 @@ unsafe fn load_weights(weights: *const i16) -> __m256i {
 
 /// Computes one row of `out.len()` bytes, a multiple of 16, from a window's rows.
 #[target_feature(enable = "avx2")]
-fn vertical_row(rows: &[u8], row_bytes: usize, halves: &Halves, window: &Window, out: &mut [u8]) {
+fn vertical_row(rows: &[u8], row_bytes: usize, weights: &Weights, window: &Window, out: &mut [u8]) {
     assert!(out.len() <= row_bytes && out.len().is_multiple_of(16) && rows.len() >= window.len * row_bytes);
     let pairs = window.len.div_ceil(2);
     let taps = window.offset..window.offset + pairs * 2;
-    let (window_high, window_low) = (&halves.high[taps.clone()], &halves.low[taps]);
+    let (window_high, window_low) = (&weights.high[taps.clone()], &weights.low[taps]);
     for (index, out) in out.chunks_exact_mut(16).enumerate() {
         let zero = _mm256_setzero_si256();
         let (mut high, mut low) = ([zero; 2], [zero; 2]);

@@ -1,15 +1,19 @@
 //! Pillow's resize, bit for bit.
 //!
 //! Two passes, horizontal first, with 22-bit fixed-point coefficients and uint8 in between; a pass whose size does not
-//! change is skipped. [`plain`] is the arithmetic as written down, and the oracle of its vectorised twin.
+//! change is skipped. [`plain`] is the arithmetic as written down, and the oracle of its vectorised twin. Rows come in
+//! bands from the top ([`Resizer`]): what both passes work on lies in a CPU's nearest cache, and a picture that is
+//! decoded row by row is never in memory as a whole.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod plain;
 mod plan;
+mod resizer;
 
 use super::Rgb;
-use plan::{Axis, Weights};
+use plan::{Weights, Window};
+pub(super) use resizer::{BAND, Resizer};
 
 /// Pillow's resampling filters that checkpoints name (`resample` in preprocessor_config.json).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,40 +41,27 @@ pub fn resize(image: &Rgb, width: u32, height: u32, filter: Filter) -> Rgb {
 }
 
 fn resize_with(backend: Backend, image: &Rgb, width: u32, height: u32, filter: Filter) -> Rgb {
-    let (source_width, source_height) = (image.width as usize, image.height as usize);
-    let (out_width, out_height) = (width as usize, height as usize);
-    if [source_width, source_height, out_width, out_height].contains(&0)
-        || image.pixels.len() != source_width * source_height * 3
-    {
-        return Rgb { width, height, pixels: vec![0; out_width * out_height * 3] };
+    let mut resizer = Resizer::with(backend, (image.width, image.height), (width, height), filter);
+    if image.pixels.len() == image.width as usize * image.height as usize * 3 {
+        resizer.push(&image.pixels);
     }
-    let mut stage = Stage { width: source_width, height: source_height, pixels: &image.pixels };
-    let mut narrowed = Vec::new();
-    if out_width != stage.width {
-        narrowed = vec![0; out_width * stage.height * 3];
-        for weights in Axis::new(stage.width, out_width, filter).weights() {
-            backend.horizontal(&stage, &weights, out_width, &mut narrowed);
-        }
-        stage = Stage { width: out_width, height: stage.height, pixels: &narrowed };
-    }
-    if out_height == stage.height {
-        let pixels = if narrowed.is_empty() { image.pixels.clone() } else { narrowed };
-        return Rgb { width, height, pixels };
-    }
-    let mut pixels = vec![0; out_width * out_height * 3];
-    for weights in Axis::new(stage.height, out_height, filter).weights() {
-        let row_bytes = out_width * 3;
-        let rows = &mut pixels[weights.first * row_bytes..(weights.first + weights.windows.len()) * row_bytes];
-        backend.vertical(&stage, &weights, rows);
-    }
-    Rgb { width, height, pixels }
+    resizer.finish()
 }
 
-/// What a pass reads: `width * height * 3` bytes.
-struct Stage<'a> {
-    width: usize,
-    height: usize,
+/// What a pass reads: successive rows of a picture.
+struct Rows<'a> {
+    /// The place of the first of them in the picture.
+    first: usize,
+    row_bytes: usize,
     pixels: &'a [u8],
+}
+
+impl Rows<'_> {
+    /// The rows that make an output row.
+    fn of(&self, window: &Window) -> &[u8] {
+        let start = window.start - self.first;
+        &self.pixels[start * self.row_bytes..(start + window.len) * self.row_bytes]
+    }
 }
 
 /// Who computes a pass.
@@ -90,21 +81,21 @@ impl Backend {
         Self::Plain
     }
 
-    /// Computes the columns of `weights` of every row; `out` holds whole rows of `out_width` pixels.
-    fn horizontal(self, stage: &Stage<'_>, weights: &Weights, out_width: usize, out: &mut [u8]) {
+    /// Computes the columns of `weights` of every row; `out` holds whole rows.
+    fn horizontal(self, source: &Rows<'_>, weights: &Weights, out_row_bytes: usize, out: &mut [u8]) {
         match self {
-            Self::Plain => plain::horizontal(stage, weights, out_width, out),
+            Self::Plain => plain::horizontal(source, weights, out_row_bytes, out),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(avx2) => avx2.horizontal(stage, weights, out_width, out),
+            Self::Avx2(avx2) => avx2.horizontal(source, weights, out_row_bytes, out),
         }
     }
 
-    /// Computes the rows of `weights`; `out` holds those rows.
-    fn vertical(self, stage: &Stage<'_>, weights: &Weights, out: &mut [u8]) {
+    /// Computes the rows of `windows`, which are of `weights`; `out` holds those rows.
+    fn vertical(self, source: &Rows<'_>, weights: &Weights, windows: &[Window], out: &mut [u8]) {
         match self {
-            Self::Plain => plain::vertical(stage, weights, out),
+            Self::Plain => plain::vertical(source, weights, windows, out),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(avx2) => avx2.vertical(stage, weights, out),
+            Self::Avx2(avx2) => avx2.vertical(source, weights, windows, out),
         }
     }
 }
@@ -148,6 +139,19 @@ mod tests {
             let image = picture(width, height, seed);
             let plain = resize_with(Backend::Plain, &image, out_width, out_height, filter);
             prop_assert_eq!(resize(&image, out_width, out_height, filter), plain);
+        }
+
+        #[test]
+        fn bands_are_the_whole(
+            (width, height, out_width, out_height) in (side(), side(), side(), side()), band in 1..40usize, seed: u32
+        ) {
+            let image = picture(width, height, seed);
+            let mut resizer = Resizer::new((width, height), (out_width, out_height), Filter::Bicubic);
+            for rows in image.pixels.chunks(band * width as usize * 3) {
+                resizer.push(rows);
+            }
+            let plain = resize_with(Backend::Plain, &image, out_width, out_height, Filter::Bicubic);
+            prop_assert_eq!(resizer.finish(), plain);
         }
 
         #[test]

@@ -1,14 +1,26 @@
 //! The two passes as Pillow writes them, without vector instructions.
 
-use super::Stage;
-use super::plan::{PRECISION_BITS, Weights};
+use super::Rows;
+use super::plan::{PRECISION_BITS, Weights, Window};
 
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
-pub(super) fn horizontal(stage: &Stage<'_>, weights: &Weights, out_width: usize, out: &mut [u8]) {
-    let rows = stage.pixels.chunks_exact(stage.width * 3).zip(out.chunks_exact_mut(out_width * 3));
+pub(super) fn horizontal(source: &Rows<'_>, weights: &Weights, out_row_bytes: usize, out: &mut [u8]) {
+    horizontal_columns(source, weights, 0, out_row_bytes, out);
+}
+
+/// The horizontal pass from the block's column `first` on.
+pub(super) fn horizontal_columns(
+    source: &Rows<'_>,
+    weights: &Weights,
+    first: usize,
+    out_row_bytes: usize,
+    out: &mut [u8],
+) {
+    let rows = source.pixels.chunks_exact(source.row_bytes).zip(out.chunks_exact_mut(out_row_bytes));
     for (source, out) in rows {
-        for (window, out) in weights.windows.iter().zip(out[weights.first * 3..].chunks_exact_mut(3)) {
+        let out = out[(weights.first + first) * 3..].chunks_exact_mut(3);
+        for (window, out) in weights.windows[first..].iter().zip(out) {
             let mut sums = [HALF; 3];
             for (pixel, weight) in source[window.start * 3..].chunks_exact(3).zip(weights.of(window)) {
                 for (sum, level) in sums.iter_mut().zip(pixel) {
@@ -22,17 +34,16 @@ pub(super) fn horizontal(stage: &Stage<'_>, weights: &Weights, out_width: usize,
     }
 }
 
-pub(super) fn vertical(stage: &Stage<'_>, weights: &Weights, out: &mut [u8]) {
-    vertical_columns(stage, weights, 0, out);
+pub(super) fn vertical(source: &Rows<'_>, weights: &Weights, windows: &[Window], out: &mut [u8]) {
+    vertical_columns(source, weights, windows, 0, out);
 }
 
 /// The vertical pass from the byte column `first` on.
-pub(super) fn vertical_columns(stage: &Stage<'_>, weights: &Weights, first: usize, out: &mut [u8]) {
-    let row_bytes = stage.width * 3;
-    let mut sums = vec![HALF; row_bytes - first];
-    for (window, out) in weights.windows.iter().zip(out.chunks_exact_mut(row_bytes)) {
+pub(super) fn vertical_columns(source: &Rows<'_>, weights: &Weights, windows: &[Window], first: usize, out: &mut [u8]) {
+    let mut sums = vec![HALF; source.row_bytes - first];
+    for (window, out) in windows.iter().zip(out.chunks_exact_mut(source.row_bytes)) {
         sums.fill(HALF);
-        let rows = stage.pixels[window.start * row_bytes..].chunks_exact(row_bytes);
+        let rows = source.of(window).chunks_exact(source.row_bytes);
         for (row, weight) in rows.zip(weights.of(window)) {
             for (sum, level) in sums.iter_mut().zip(&row[first..]) {
                 *sum = sum.wrapping_add(i32::from(*level).wrapping_mul(*weight));

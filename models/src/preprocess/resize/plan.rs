@@ -5,10 +5,14 @@ use super::Filter;
 /// Bits behind the point of a weight: `32 - 8 - 2` in Pillow, which leaves room for the sum to overshoot.
 pub(super) const PRECISION_BITS: u32 = 22;
 
+/// Bits of a weight's lower half. Weights lie within +-1.2 * 2^22, so the upper half lies within +-1229.
+pub(super) const LOW_BITS: u32 = 12;
+
 /// Weights are made in blocks of about this many, so that a very long axis does not ask for gigabytes of them.
 const WEIGHTS_AT_ONCE: usize = 1 << 18;
 
 /// One axis of a resize.
+#[derive(Debug, Clone)]
 pub(super) struct Axis {
     input: usize,
     output: usize,
@@ -30,6 +34,7 @@ pub(super) struct Window {
 }
 
 /// The weights of some successive output pixels.
+#[derive(Debug, Clone)]
 pub(super) struct Weights {
     /// The first of these output pixels.
     pub(super) first: usize,
@@ -37,6 +42,9 @@ pub(super) struct Weights {
     pub(super) windows: Vec<Window>,
     /// Fixed-point weights, window behind window. Each window is followed by zeros up to a multiple of four.
     pub(super) taps: Vec<i32>,
+    /// `taps` again, as `high * 2^LOW_BITS + low`: both fit an i16.
+    pub(super) high: Vec<i16>,
+    pub(super) low: Vec<i16>,
 }
 
 impl Axis {
@@ -47,24 +55,26 @@ impl Axis {
         Self { input, output, filter, scale, filter_scale, support }
     }
 
-    /// All weights of this axis, in blocks.
-    pub(super) fn weights(&self) -> impl Iterator<Item = Weights> + '_ {
-        let mut next = 0;
-        std::iter::from_fn(move || {
-            if next == self.output {
-                return None;
-            }
-            let mut block = Weights { first: next, windows: Vec::new(), taps: Vec::new() };
-            let mut exact = Vec::new();
-            while next < self.output && block.taps.len() < WEIGHTS_AT_ONCE {
-                self.push_window(next, &mut exact, &mut block);
-                next += 1;
-            }
-            Some(block)
-        })
+    /// How many output pixels there are.
+    pub(super) fn output(&self) -> usize {
+        self.output
     }
 
-    fn push_window(&self, index: usize, exact: &mut Vec<f64>, block: &mut Weights) {
+    /// The weights of the output pixels from `first` on, of as many as make a block.
+    pub(super) fn block(&self, first: usize) -> Weights {
+        let mut windows = Vec::new();
+        let mut taps = Vec::new();
+        let mut exact = Vec::new();
+        while first + windows.len() < self.output && taps.len() < WEIGHTS_AT_ONCE {
+            windows.push(self.window(first + windows.len(), &mut exact, &mut taps));
+        }
+        let high = taps.iter().map(|tap| (tap >> LOW_BITS) as i16).collect();
+        let low = taps.iter().map(|tap| (tap & ((1 << LOW_BITS) - 1)) as i16).collect();
+        Weights { first, windows, taps, high, low }
+    }
+
+    /// Appends the weights of one output pixel to `taps`.
+    fn window(&self, index: usize, exact: &mut Vec<f64>, taps: &mut Vec<i32>) -> Window {
         let center = (index as f64 + 0.5) * self.scale;
         // Pillow multiplies by the reciprocal; dividing would differ in the last bit.
         let reciprocal = 1.0 / self.filter_scale;
@@ -75,14 +85,14 @@ impl Axis {
         exact.extend((0..len).map(|x| self.filter.weight(((x + start) as f64 - center + 0.5) * reciprocal)));
         // In this order: addition of floats is not associative.
         let total = exact.iter().fold(0.0, |sum, weight| sum + weight);
-        let offset = block.taps.len();
-        block.taps.extend(exact.iter().map(|weight| {
+        let offset = taps.len();
+        taps.extend(exact.iter().map(|weight| {
             let weight = if total == 0.0 { *weight } else { weight / total };
             let scaled = weight * f64::from(1u32 << PRECISION_BITS);
             (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
         }));
-        block.taps.resize(offset + len.next_multiple_of(4), 0);
-        block.windows.push(Window { start, offset, len });
+        taps.resize(offset + len.next_multiple_of(4), 0);
+        Window { start, offset, len }
     }
 }
 
@@ -114,6 +124,11 @@ impl Filter {
 }
 
 impl Weights {
+    /// The output pixel behind the last one of this block.
+    pub(super) fn end(&self) -> usize {
+        self.first + self.windows.len()
+    }
+
     /// A window's weights, without the zeros behind them.
     pub(super) fn of(&self, window: &Window) -> &[i32] {
         &self.taps[window.offset..window.offset + window.len]

@@ -13,7 +13,7 @@ ARG PROFILE=release
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --profile "$PROFILE" --locked --package tamis-engine --bin tamis \
+    cargo build --profile "$PROFILE" --locked --package tamis-cli --bin tamis \
     && cp "target/$PROFILE/tamis" /usr/local/bin/tamis
 
 FROM debian:bookworm-slim AS runtime

@@ -27,7 +27,7 @@ class Cluster:
 
     def __init__(self, tamis, folder, executors, slots, model):
         self.tamis, self.folder, self.processes = tamis, Path(folder), []
-        self.env = dict(os.environ, XDG_CACHE_HOME=str(folder), RUST_LOG="warn,tamis_engine=info")
+        self.env = dict(os.environ, XDG_CACHE_HOME=str(folder), RUST_LOG="warn,tamis_cluster=info,tamis_cli=info")
         log = self.start("scheduler", ["scheduler", "--bind", "127.0.0.1:0"])
         self.url = wait(lambda: match(r"listening at (\S+)", log))
         for number in range(executors):

@@ -12,44 +12,44 @@ const SCORE_NODE: &str = "ScoreExec";
 /// What a plan's nodes have counted so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Counts {
+pub struct Counts {
     /// Whether there are nodes that score.
-    pub(crate) has_model: bool,
+    pub has_model: bool,
     /// Rows that got a score from the model, the cache or another row. Failures that the latter two knew are among them.
-    pub(crate) scored: u64,
+    pub scored: u64,
     /// Rows that the model itself scored.
-    pub(crate) rows_scored: u64,
+    pub rows_scored: u64,
     /// Rows whose score was remembered.
-    pub(crate) cache_hits: u64,
+    pub cache_hits: u64,
     /// Rows that could not be scored.
-    pub(crate) failed: u64,
+    pub failed: u64,
     /// Rows that have left the nodes that score.
-    pub(crate) left_model: u64,
+    pub left_model: u64,
     /// Rows that have come to the nodes that score.
-    pub(crate) came_to_model: u64,
+    pub came_to_model: u64,
     /// Rows that the scans are done with: given, or left out by predicates of their own.
-    pub(crate) scanned: u64,
+    pub scanned: u64,
     /// How long the device computed, in nanoseconds.
-    pub(crate) busy_nanos: u64,
+    pub busy_nanos: u64,
     /// How long it had nothing to do while rows were on their way, in nanoseconds.
-    pub(crate) idle_nanos: u64,
+    pub idle_nanos: u64,
 }
 
 impl Counts {
     /// What a plan has counted so far.
-    pub(crate) fn of(plan: &dyn ExecutionPlan) -> Self {
+    pub fn of(plan: &dyn ExecutionPlan) -> Self {
         Self::by(plan, &|node| node.metrics())
     }
 
     /// What a plan of this shape has counted, of whose nodes `metrics` tells.
-    pub(crate) fn by(plan: &dyn ExecutionPlan, metrics: &Metrics<'_>) -> Self {
+    pub fn by(plan: &dyn ExecutionPlan, metrics: &Metrics<'_>) -> Self {
         let mut counts = Self::default();
         counts.add_plan(plan, metrics);
         counts
     }
 
     /// Adds what other nodes have counted.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         self.has_model |= other.has_model;
         self.scored += other.scored;
         self.rows_scored += other.rows_scored;
@@ -91,7 +91,7 @@ impl Counts {
 
     /// How much is done and of how much, when the scan has `total` rows. Scans run ahead of models, so with a model it is
     /// the model's rows that count: as many as have come to it, and in that proportion of the rows not yet scanned.
-    pub(crate) fn done_of(&self, total: Option<u64>) -> Option<(u64, u64)> {
+    pub fn done_of(&self, total: Option<u64>) -> Option<(u64, u64)> {
         let total = total.filter(|&total| total > 0)?.max(self.scanned);
         if !self.has_model {
             return Some((self.scanned, total));
@@ -123,7 +123,7 @@ fn rows_of_pruned_pages(metrics: Option<&MetricsSet>) -> u64 {
 }
 
 /// How many rows the plan's leaves will give, if their statistics tell.
-pub(crate) fn rows_to_scan(plan: &dyn ExecutionPlan) -> Option<u64> {
+pub fn rows_to_scan(plan: &dyn ExecutionPlan) -> Option<u64> {
     if plan.children().is_empty() {
         let statistics = StatisticsContext::new().compute(plan, &StatisticsArgs::new()).ok()?;
         return match statistics.num_rows {

@@ -42,13 +42,13 @@ impl Scorer for StandIn {
 }
 
 /// Makes the stand-ins that options name known to this process.
-pub(crate) fn register(options: &[(String, String)]) -> Result<(), EngineError> {
+pub fn register(options: &[(String, String)]) -> Result<(), EngineError> {
     for (key, place) in options {
         let Some(time) = place.strip_prefix(SCHEME) else { continue };
         let millis = time.strip_suffix("ms").and_then(|millis| millis.parse().ok());
         let pass = millis
             .map(Duration::from_millis)
-            .ok_or_else(|| EngineError::Config(format!("{key}={place}: expected {SCHEME}300ms, or another time")))?;
+            .ok_or_else(|| EngineError::StandIn { key: key.clone(), place: place.clone() })?;
         let model = tamis_models::load(&Location::default_model(), DeviceChoice::Cpu, DtypeChoice::F32)?;
         let scorer: Arc<dyn Scorer> = Arc::new(StandIn { model, pass });
         register_scorer(&Location::parse(place)?, &scorer)?;

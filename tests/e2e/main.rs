@@ -8,6 +8,7 @@ mod cluster;
 mod command;
 mod dtypes;
 mod fewer;
+mod hub;
 mod late;
 mod models;
 mod object_store;

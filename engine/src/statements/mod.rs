@@ -1,5 +1,6 @@
 //! SQL text as statements, the FROM that a query over the corpus may leave out, and samples of tables.
 
+mod error;
 mod sample;
 
 use std::collections::VecDeque;
@@ -13,21 +14,22 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use tamis_files::describe::Place;
 
-use crate::error::{EngineError, Place};
+pub use error::StatementError;
 pub use sample::take_samples;
 
 /// The name under which the table of `--corpus` is registered.
 pub const CORPUS: &str = "corpus";
 
 /// Parses statements separated by semicolons.
-pub fn parse(sql: &str) -> Result<VecDeque<Statement>, EngineError> {
+pub fn parse(sql: &str) -> Result<VecDeque<Statement>, StatementError> {
     Ok(DFParser::parse_sql(sql)?)
 }
 
 /// Where the thing stands that a planning error speaks of, if the text holds it once: a function that is called, or
 /// what stands in single quotes (a file, a model).
-pub(crate) fn locate(sql: &str, message: &str) -> Option<Place> {
+pub fn locate(sql: &str, message: &str) -> Option<Place> {
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().ok()?;
     let tokens: Vec<_> = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
     let mut found = tokens.iter().enumerate().filter(|(index, token)| match &token.token {
@@ -53,7 +55,7 @@ fn speaks_of_function(message: &str, name: &str) -> bool {
 ///
 /// Without a corpus such a query is refused. Subqueries inside expressions are left alone: there a column without FROM
 /// belongs to the query around it.
-pub fn read_from_corpus(statement: &mut Statement, has_corpus: bool) -> Result<(), EngineError> {
+pub fn read_from_corpus(statement: &mut Statement, has_corpus: bool) -> Result<(), StatementError> {
     match statement {
         Statement::Statement(statement) => sql_statement(statement, has_corpus),
         Statement::Explain(explain) => read_from_corpus(&mut explain.statement, has_corpus),
@@ -65,7 +67,7 @@ pub fn read_from_corpus(statement: &mut Statement, has_corpus: bool) -> Result<(
     }
 }
 
-fn sql_statement(statement: &mut SqlStatement, has_corpus: bool) -> Result<(), EngineError> {
+fn sql_statement(statement: &mut SqlStatement, has_corpus: bool) -> Result<(), StatementError> {
     match statement {
         SqlStatement::Query(inner) => query(inner, has_corpus),
         SqlStatement::Explain { statement, .. } => sql_statement(statement, has_corpus),
@@ -76,14 +78,14 @@ fn sql_statement(statement: &mut SqlStatement, has_corpus: bool) -> Result<(), E
     }
 }
 
-fn query(query_: &mut Query, has_corpus: bool) -> Result<(), EngineError> {
+fn query(query_: &mut Query, has_corpus: bool) -> Result<(), StatementError> {
     for cte in query_.with.iter_mut().flat_map(|with| with.cte_tables.iter_mut()) {
         query(&mut cte.query, has_corpus)?;
     }
     set_expr(&mut query_.body, has_corpus)
 }
 
-fn set_expr(body: &mut SetExpr, has_corpus: bool) -> Result<(), EngineError> {
+fn set_expr(body: &mut SetExpr, has_corpus: bool) -> Result<(), StatementError> {
     match body {
         SetExpr::Select(inner) => select(inner, has_corpus),
         SetExpr::Query(inner) => query(inner, has_corpus),
@@ -95,7 +97,7 @@ fn set_expr(body: &mut SetExpr, has_corpus: bool) -> Result<(), EngineError> {
     }
 }
 
-fn select(select: &mut Select, has_corpus: bool) -> Result<(), EngineError> {
+fn select(select: &mut Select, has_corpus: bool) -> Result<(), StatementError> {
     for table in &mut select.from {
         for factor in std::iter::once(&mut table.relation).chain(table.joins.iter_mut().map(|join| &mut join.relation))
         {
@@ -109,14 +111,14 @@ fn select(select: &mut Select, has_corpus: bool) -> Result<(), EngineError> {
     }
     if !has_corpus {
         let start = select.span().start;
-        return Err(EngineError::NoCorpus { place: Place { line: start.line.max(1), column: start.column.max(1) } });
+        return Err(StatementError::NoCorpus { place: Place { line: start.line.max(1), column: start.column.max(1) } });
     }
     select.from = corpus_table()?;
     Ok(())
 }
 
 /// `FROM corpus` as the parser makes it, so that it stays right whatever fields a table has in the syntax tree.
-fn corpus_table() -> Result<Vec<TableWithJoins>, EngineError> {
+fn corpus_table() -> Result<Vec<TableWithJoins>, StatementError> {
     let mut parser = DFParserBuilder::new(format!("SELECT 1 FROM {CORPUS}").as_str()).build()?;
     let parsed = parser.parser.parse_query().map_err(|e| DataFusionError::SQL(Box::new(e), None))?;
     match *parsed.body {

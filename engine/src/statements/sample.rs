@@ -8,13 +8,15 @@ use datafusion::sql::sqlparser::ast::{
     TableSample, TableSampleKind, TableSampleMethod, TableSampleUnit, Value, VisitMut, VisitorMut,
 };
 
-use crate::error::{EngineError, Place};
+use tamis_files::describe::Place;
+
+use super::StatementError;
 
 /// Replaces each sampled table of a statement.
 ///
 /// `t TABLESAMPLE (1)`, with `BERNOULLI`, `SYSTEM` or neither, takes each row with a probability of one per cent:
 /// `(SELECT * FROM t WHERE random() < 0.01) AS t`. `t TABLESAMPLE (100 ROWS)` takes a hundred rows, whichever come first.
-pub fn take_samples(statement: &mut Statement) -> Result<(), EngineError> {
+pub fn take_samples(statement: &mut Statement) -> Result<(), StatementError> {
     let inner = match statement {
         Statement::Statement(statement) => statement.as_mut(),
         Statement::Explain(explain) => return take_samples(&mut explain.statement),
@@ -27,7 +29,7 @@ pub fn take_samples(statement: &mut Statement) -> Result<(), EngineError> {
     visit::<SqlStatement>(inner)
 }
 
-fn visit<T: VisitMut>(node: &mut T) -> Result<(), EngineError> {
+fn visit<T: VisitMut>(node: &mut T) -> Result<(), StatementError> {
     match node.visit(&mut Samples) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
@@ -37,9 +39,9 @@ fn visit<T: VisitMut>(node: &mut T) -> Result<(), EngineError> {
 struct Samples;
 
 impl VisitorMut for Samples {
-    type Break = EngineError;
+    type Break = StatementError;
 
-    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<EngineError> {
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<StatementError> {
         match replaced(factor) {
             Ok(Some(sampled)) => *factor = sampled,
             Ok(None) => {}
@@ -49,7 +51,7 @@ impl VisitorMut for Samples {
     }
 }
 
-fn replaced(factor: &TableFactor) -> Result<Option<TableFactor>, EngineError> {
+fn replaced(factor: &TableFactor) -> Result<Option<TableFactor>, StatementError> {
     let place = factor.span().start;
     let mut table = factor.clone();
     let (sample, alias, own_name) = match &mut table {
@@ -66,7 +68,7 @@ fn replaced(factor: &TableFactor) -> Result<Option<TableFactor>, EngineError> {
     let Some(TableSampleKind::BeforeTableAlias(sample) | TableSampleKind::AfterTableAlias(sample)) = sample else {
         return Ok(None);
     };
-    let refused = |reason: String| EngineError::Sample {
+    let refused = |reason: String| StatementError::Sample {
         place: Place { line: place.line.max(1), column: place.column.max(1) },
         sample: sample.to_string(),
         reason,
@@ -118,7 +120,7 @@ fn alias_of(name: Ident) -> TableAlias {
 mod tests {
     use super::*;
 
-    fn rewritten(sql: &str) -> Result<String, EngineError> {
+    fn rewritten(sql: &str) -> Result<String, StatementError> {
         let mut statement = super::super::parse(sql)?.pop_front().unwrap();
         take_samples(&mut statement)?;
         Ok(statement.to_string())

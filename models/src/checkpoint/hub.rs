@@ -1,19 +1,27 @@
-//! Checkpoints on a Hugging Face hub, through hf-hub: its cache layout, `HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN`,
-//! `HF_ENDPOINT`, `HF_HUB_OFFLINE`.
+//! Checkpoints on a Hugging Face hub, through hf-hub, in the cache that Hugging Face's own libraries share.
+//!
+//! The environment says where: `HF_HUB_CACHE`, `HF_HOME`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
-use hf_hub::{HFClient, HFClientSync, HFError, HFRepositorySync, RepoTypeModel};
+use hf_hub::api::tokio::{Api, ApiBuilder, ApiError, ApiRepo};
+use hf_hub::{Cache, Repo, RepoType};
 
+use super::blocking::block_on;
 use crate::LoadError;
 
-/// What of a repository a model is made of.
-const PATTERNS: [&str; 3] = ["*.json", "*.txt", "*.safetensors"];
+/// What of a repository a model is made of. Weights come last: where they are, the rest is.
+const EXTENSIONS: [&str; 3] = ["json", "txt", "safetensors"];
+/// How often a file is tried. What has come of it is kept from one to the next.
+const ATTEMPTS: u32 = 5;
+/// How long the second one waits; each further one waits twice as long as the one before.
+const WAIT: Duration = Duration::from_millis(500);
 
 /// The folder of a repository's main revision in the local cache, if it is there whole. Asks no network.
 pub(super) fn cached(id: &str) -> Result<Option<PathBuf>, LoadError> {
-    let found = repository(&client(id)?, id)?.snapshot_download().local_files_only(true).send();
-    Ok(found.ok().filter(|folder| is_whole(folder)))
+    let config = cache(id)?.model(id.to_string()).get("config.json");
+    Ok(config.and_then(|config| Some(config.parent()?.to_path_buf())).filter(|folder| is_whole(folder)))
 }
 
 /// The folder of a repository's main revision, from the cache or else downloaded into it.
@@ -21,9 +29,9 @@ pub(super) fn fetch(id: &str) -> Result<PathBuf, LoadError> {
     if let Some(folder) = cached(id)? {
         return Ok(folder);
     }
-    let client = client(id)?;
-    let place = client.cache_dir().display().to_string();
-    if std::env::var("HF_HUB_OFFLINE").is_ok_and(|v| !matches!(v.as_str(), "" | "0" | "false")) {
+    let cache = cache(id)?;
+    let place = cache.path().display().to_string();
+    if variable("HF_HUB_OFFLINE").is_some_and(|v| !matches!(v.as_str(), "0" | "false")) {
         return Err(LoadError::MissingFile {
             model: id.into(),
             file: "config.json".into(),
@@ -32,41 +40,117 @@ pub(super) fn fetch(id: &str) -> Result<PathBuf, LoadError> {
                 .into(),
         });
     }
-    log::info!("fetching model {id} from {} into {place}", client.endpoint());
-    let patterns = PATTERNS.map(String::from).to_vec();
-    repository(&client, id)?.snapshot_download().allow_patterns(patterns).send().map_err(|source| LoadError::Fetch {
-        model: id.into(),
-        action: format!("fetching hub id {id} from {} (it is not in the cache {place})", client.endpoint()),
-        hint: hint(&source),
-        source: Box::new(source),
-    })
+    let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
+    let endpoint = endpoint.trim_end_matches('/');
+    log::info!("fetching model {id} from {endpoint} into {place}");
+    let failed = |doing: &str, source: Box<dyn std::error::Error + Send + Sync>| {
+        let hint = hint(source.downcast_ref());
+        let action = format!("{doing} hub id {id} from {endpoint} (it is not in the cache {place})");
+        LoadError::Fetch { model: id.into(), action, hint, source }
+    };
+    let builder = ApiBuilder::from_cache(cache.clone()).with_progress(false).with_endpoint(endpoint.into());
+    let api = builder.with_token(token()).build().map_err(|e| failed("setting up a client for", e.into()))?;
+    let work = async { download(&api, &cache, id).await.map_err(|e| failed("fetching", e.into())) };
+    block_on(work, failed)
 }
 
-fn client(id: &str) -> Result<HFClient, LoadError> {
-    HFClient::builder().retry_max_attempts(2).build().map_err(|source| no_client(id, source))
+/// Brings all files of the main revision into the cache, and then notes there which revision that is.
+async fn download(api: &Api, cache: &Cache, id: &str) -> Result<PathBuf, ApiError> {
+    let info = api.model(id.to_string()).info().await?;
+    // Files of one revision, though the main one may change meanwhile.
+    let revision = api.repo(Repo::with_revision(id.to_string(), RepoType::Model, info.sha.clone()));
+    let mut files: Vec<(usize, String)> =
+        info.siblings.into_iter().filter_map(|file| Some((kind(&file.rfilename)?, file.rfilename))).collect();
+    files.sort();
+    for (_, file) in &files {
+        download_file(&revision, file).await?;
+    }
+    let main = cache.model(id.to_string());
+    main.create_ref(&info.sha)?;
+    Ok(main.pointer_path(&info.sha))
 }
 
-fn repository(client: &HFClient, id: &str) -> Result<HFRepositorySync<RepoTypeModel>, LoadError> {
-    let (owner, name) = id.split_once('/').unwrap_or(("", id));
-    let client = HFClientSync::from_inner(client.clone()).map_err(|source| no_client(id, source))?;
-    Ok(client.model(owner, name))
+/// Goes on where a failed attempt has ended.
+async fn download_file(revision: &ApiRepo, file: &str) -> Result<(), ApiError> {
+    let mut wait = WAIT;
+    for attempt in 1.. {
+        match revision.get(file).await {
+            Err(error) if attempt < ATTEMPTS && may_pass(&error) => {
+                log::warn!("{file}: {error}; trying again");
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+            done => return done.map(|_| ()),
+        }
+    }
+    Ok(())
 }
 
-fn no_client(id: &str, source: HFError) -> LoadError {
-    LoadError::Fetch {
-        model: id.into(),
-        action: "setting up the hub's client".into(),
-        source: Box::new(source),
-        hint: "look at HF_ENDPOINT, HF_HOME and HF_TOKEN".into(),
+/// Whether a failure may be one of the network or of a server that is busy.
+fn may_pass(error: &ApiError) -> bool {
+    match error {
+        ApiError::RequestError(error) => {
+            error.status().is_none_or(|status| status.is_server_error() || status.as_u16() == 429)
+        }
+        // Another process downloads the same file.
+        ApiError::LockAcquisition(_) => true,
+        _ => false,
     }
 }
 
-fn hint(error: &HFError) -> String {
-    match error {
-        HFError::AuthRequired { .. } | HFError::Forbidden { .. } => {
-            "set HF_TOKEN to a token that may read this repository, and accept its licence on the hub".into()
+/// The place in [`EXTENSIONS`] of a file that a model may need. A name comes from the network: it stays below its folder.
+fn kind(file: &str) -> Option<usize> {
+    let path = Path::new(file);
+    let is_below = path.components().all(|part| matches!(part, Component::Normal(_)));
+    let extension = path.extension()?;
+    EXTENSIONS.iter().position(|known| is_below && extension == *known)
+}
+
+/// A variable of the environment that is there and not empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Hugging Face's own folder.
+fn home() -> Option<PathBuf> {
+    let below_cache = |cache: PathBuf| cache.join("huggingface");
+    let of_user = || variable("HOME").map(|home| below_cache(PathBuf::from(home).join(".cache")));
+    let named = variable("HF_HOME").map(PathBuf::from);
+    named.or_else(|| variable("XDG_CACHE_HOME").map(|cache| below_cache(cache.into()))).or_else(of_user)
+}
+
+fn cache(id: &str) -> Result<Cache, LoadError> {
+    let named = variable("HF_HUB_CACHE").map(PathBuf::from);
+    let folder = named.or_else(|| Some(home()?.join("hub")));
+    folder.map(Cache::new).ok_or_else(|| LoadError::Fetch {
+        model: id.into(),
+        action: "finding the hub's cache".into(),
+        source: "no HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME or HOME in the environment".into(),
+        hint: "set HF_HOME to a folder".into(),
+    })
+}
+
+fn token() -> Option<String> {
+    let file = || {
+        std::fs::read_to_string(variable("HF_TOKEN_PATH").map(PathBuf::from).or_else(|| Some(home()?.join("token")))?)
+            .ok()
+    };
+    let token = variable("HF_TOKEN").or_else(file)?;
+    Some(token.trim().to_string()).filter(|token| !token.is_empty())
+}
+
+fn hint(error: Option<&ApiError>) -> String {
+    let status = match error {
+        Some(ApiError::RequestError(error)) => error.status().map(|status| status.as_u16()),
+        _ => None,
+    };
+    match status {
+        Some(401 | 403) => {
+            "look at the id's spelling; a private or gated repository needs HF_TOKEN, a token that may read it, and its \
+             licence accepted on the hub"
+                .into()
         }
-        HFError::RepoNotFound { .. } => "look at the id's spelling; private repositories need HF_TOKEN".into(),
+        Some(404) => "look at the id's spelling; private repositories need HF_TOKEN".into(),
         _ => "is there a network? a folder, or a cache filled by `hf download` elsewhere, serves offline".into(),
     }
 }
@@ -80,4 +164,18 @@ fn is_whole(folder: &Path) -> bool {
         Some(map.values().all(|f| f.as_str().is_some_and(|f| folder.join(f).is_file())))
     };
     folder.join("config.json").is_file() && (folder.join("model.safetensors").is_file() || shards().unwrap_or(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_a_model_below_its_folder_are_fetched() {
+        assert_eq!(kind("config.json"), Some(0));
+        assert_eq!(kind("tower/model.safetensors"), Some(2));
+        for file in ["pytorch_model.bin", "README.md", "../x.json", "/etc/x.json", "a/../../x.txt", "json"] {
+            assert_eq!(kind(file), None, "{file}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! [`Location`] is what a user names; [`Checkpoint`] is an opened one, in the layout that Hugging Face's
 //! `save_pretrained` writes: `config.json`, one or several `*.safetensors`, the tokenizer's files.
 
+mod blocking;
 mod cache_folder;
 mod embedded;
 mod files;

@@ -7,6 +7,7 @@ use object_store::{ObjectStore, ObjectStoreExt, parse_url_opts};
 use tokio::io::AsyncWriteExt;
 use url::Url;
 
+use super::blocking::block_on;
 use super::cache_folder;
 use crate::LoadError;
 
@@ -26,8 +27,7 @@ const FILES: [&str; 8] = [
 ];
 
 /// The local folder of the checkpoint at `url`, fetched or brought up to date.
-///
-/// Blocks; runs its own small runtime on its own thread, so that it can be called from anywhere.
+/// It blocks.
 pub(super) fn fetch(url: &Url) -> Result<PathBuf, LoadError> {
     let fail = |action: &str, source: Box<dyn std::error::Error + Send + Sync>| LoadError::Fetch {
         model: url.to_string(),
@@ -35,25 +35,19 @@ pub(super) fn fetch(url: &Url) -> Result<PathBuf, LoadError> {
         source,
         hint: "look at the URL and at the store's environment variables (AWS_*, GOOGLE_*, AZURE_*)".into(),
     };
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
-    std::thread::scope(|scope| {
-        let work = scope.spawn(|| {
-            let runtime = runtime().map_err(|e| fail("starting a runtime", e.into()))?;
-            runtime.block_on(async {
-                // A URL that says http means it; the store would refuse it otherwise.
-                let plain = (url.scheme() == "http").then(|| ("allow_http".to_string(), "true".to_string()));
-                let options = std::env::vars().map(|(k, v)| (k.to_ascii_lowercase(), v)).chain(plain);
-                let (store, base) = parse_url_opts(url, options).map_err(|e| fail("opening the store", e.into()))?;
-                let folder = folder_of(url).ok_or_else(|| {
-                    fail("finding a cache folder", "neither XDG_CACHE_HOME nor a home directory is known".into())
-                })?;
-                let fetcher = Fetcher { store, folder: folder.clone() };
-                fetcher.checkpoint(&base).await.map_err(|(action, source)| fail(&action, source))?;
-                Ok(folder)
-            })
-        });
-        work.join().unwrap_or_else(|_| Err(fail("fetching", "the fetching thread panicked".into())))
-    })
+    let work = async {
+        // A URL that says http means it; the store would refuse it otherwise.
+        let plain = (url.scheme() == "http").then(|| ("allow_http".to_string(), "true".to_string()));
+        let options = std::env::vars().map(|(k, v)| (k.to_ascii_lowercase(), v)).chain(plain);
+        let (store, base) = parse_url_opts(url, options).map_err(|e| fail("opening the store", e.into()))?;
+        let folder = folder_of(url).ok_or_else(|| {
+            fail("finding a cache folder", "neither XDG_CACHE_HOME nor a home directory is known".into())
+        })?;
+        let fetcher = Fetcher { store, folder: folder.clone() };
+        fetcher.checkpoint(&base).await.map_err(|(action, source)| fail(&action, source))?;
+        Ok(folder)
+    };
+    block_on(work, fail)
 }
 
 /// The local folder of the checkpoint at `url` if it was fetched before. Asks no network: it may be out of date.

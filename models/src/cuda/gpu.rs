@@ -7,7 +7,7 @@ use cudarc::driver::result as driver;
 use cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
 use cudarc::driver::{CudaContext, CudaEvent, CudaSlice, CudaStream, DevicePtr, DeviceRepr, PinnedHostSlice};
 
-use super::matmul::Products;
+use super::products::Products;
 use super::{Error, while_doing};
 
 /// One GPU.

@@ -10,12 +10,14 @@
 
 mod gpu;
 mod kernels;
-mod matmul;
+mod linear;
 mod module;
+mod products;
 
 pub(crate) use gpu::{Buffer, Gpu, Staging, Values, is_available};
 pub(crate) use kernels::{Grid, Kernels, Norm, Part, Tile, Turn};
-pub(crate) use matmul::{Linear, Yields};
+pub(crate) use linear::Linear;
+pub(crate) use products::Yields;
 
 /// Numbers of a tower's weights, and of activations between its layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -72,8 +72,8 @@ unsafe fn log(program: sys::nvrtcProgram) -> String {
     // SAFETY: the caller's; a log ends with a zero.
     let log = unsafe { result::get_program_log(program) };
     log.map(|log| {
-        let bytes: Vec<u8> = log.iter().map(|c| c.cast_unsigned()).collect();
-        CStr::from_bytes_until_nul(&bytes).map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
+        let bytes: &[u8] = bytemuck::cast_slice(&log);
+        CStr::from_bytes_until_nul(bytes).map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
     })
     .unwrap_or_default()
 }

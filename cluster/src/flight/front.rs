@@ -1,0 +1,247 @@
+//! Who asks, and what is asked: what stands between a client's request and Ballista's frontend.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_flight::sql::{Any, CommandStatementQuery, ProstMessageExt, TicketStatementQuery};
+use arrow_flight::{FlightDescriptor, FlightInfo, HandshakeRequest, IpcMessage, SchemaAsIpc, Ticket};
+use axum::extract::ConnectInfo;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::ipc::writer::IpcWriteOptions;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use prost::Message;
+use tamis_engine::EngineError;
+use tamis_engine::statements::{self, CORPUS};
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Extensions, Request, Response, Status};
+
+use super::backend::Backend;
+use super::frontend::{Answer, Frontend};
+use super::request::RequestInfo;
+use super::results::Results;
+use super::sessions::{QueryProgress, Sessions};
+use super::{QUERY_ID, parameters};
+use crate::access::{Access, Caller};
+use crate::net::Peer;
+use crate::opaque::Opaque;
+use crate::scheduler::Catalog;
+
+/// A session of the frontend that nothing was asked in for so long is forgotten, here and there.
+pub(super) const IDLE_SESSION: Duration = Duration::from_secs(25 * 60);
+
+/// Ballista's Flight SQL frontend behind ours.
+pub(super) struct TamisFlight {
+    pub(super) inner: Arc<dyn Frontend>,
+    backend: Arc<Backend>,
+    pub(super) access: Arc<Access>,
+    pub(super) catalog: Opaque<Catalog>,
+    pub(super) results: Arc<Results>,
+    pub(super) sessions: Opaque<Sessions>,
+    /// The frontend's tokens by session.
+    tokens: Mutex<HashMap<String, Token>>,
+    /// Prepared statements, by the frontend's handle.
+    pub(super) prepared: Mutex<HashMap<String, Prepared>>,
+}
+
+struct Token {
+    token: String,
+    used: Instant,
+}
+
+/// A prepared statement.
+pub(super) struct Prepared {
+    pub(super) session: String,
+    pub(super) sql: String,
+    /// How many it has.
+    pub(super) parameters: usize,
+    pub(super) values: Option<RecordBatch>,
+    pub(super) used: Instant,
+}
+
+impl TamisFlight {
+    pub(super) fn new(
+        inner: Arc<dyn Frontend>,
+        backend: Arc<Backend>,
+        access: Arc<Access>,
+        catalog: Arc<Catalog>,
+        results: Arc<Results>,
+        sessions: Arc<Sessions>,
+    ) -> Self {
+        Self {
+            inner,
+            backend,
+            access,
+            catalog: catalog.into(),
+            results,
+            sessions: sessions.into(),
+            tokens: Mutex::default(),
+            prepared: Mutex::default(),
+        }
+    }
+
+    pub(super) async fn caller(&self, metadata: &MetadataMap) -> Answer<Caller> {
+        let (access, headers) = (Arc::clone(&self.access), metadata.clone().into_headers());
+        let checked = tokio::task::spawn_blocking(move || access.caller(&headers)).await;
+        let checked = checked.map_err(|e| Status::internal(format!("looking at the credentials: {e}")))?;
+        checked.map_err(|denied| Status::unauthenticated(denied.to_string()))
+    }
+
+    /// Finds out who asks, and gives the request to the frontend's session that is theirs.
+    ///
+    /// Whoever has logged in shows a token that the frontend has made. Others (with a token of the configuration, or
+    /// where nobody is asked for credentials) have a session for each connection.
+    pub(super) async fn enter<T>(&self, mut request: Request<T>) -> Answer<(Arc<RequestInfo>, Request<T>)> {
+        let caller = self.caller(request.metadata()).await?;
+        let query = request.metadata().get(QUERY_ID).and_then(|id| id.to_str().ok()).map(str::to_string);
+        let shown = bearer(request.metadata());
+        let (session, token) = match shown {
+            Some(token) if self.access.has_session(&token) => (format!("token {token}"), token),
+            _ => {
+                let session = format!("{caller:?} at {}", connection(request.extensions()));
+                let token = self.token(&session).await?;
+                (session, token)
+            }
+        };
+        let value = format!("Bearer {token}");
+        let value = value.parse().map_err(|_| Status::internal("a token cannot stand in a header"))?;
+        request.metadata_mut().insert("authorization", value);
+        Ok((Arc::new(RequestInfo::new(session, format!("{caller:?}"), query)), request))
+    }
+
+    /// The frontend's token for a session; it makes one with a handshake.
+    async fn token(&self, session: &str) -> Answer<String> {
+        {
+            let mut tokens = self.tokens.lock();
+            tokens.retain(|_, token| token.used.elapsed() < IDLE_SESSION);
+            if let Some(token) = tokens.get_mut(session) {
+                token.used = Instant::now();
+                return Ok(token.token.clone());
+            }
+        }
+        let nothing = tonic::codec::Streaming::new_empty(
+            tonic_prost::ProstDecoder::<HandshakeRequest>::default(),
+            tonic::body::Body::empty(),
+        );
+        let response = self.inner.do_handshake(Request::new(nothing)).await?;
+        let token = bearer(response.metadata()).ok_or_else(|| Status::internal("a session has no token"))?;
+        let new = Token { token: token.clone(), used: Instant::now() };
+        Ok(self.tokens.lock().entry(session.to_string()).or_insert(new).token.clone())
+    }
+
+    /// The statement as the frontend is to plan it: with the FROM that it may leave out, its samples taken, its
+    /// parameters numbered; and how many it has.
+    pub(super) fn rewritten(&self, sql: &str) -> Answer<(String, usize)> {
+        let refused = |e| Status::invalid_argument(EngineError::from(e).locate(sql).to_string());
+        let mut parsed = statements::parse(sql).map_err(refused)?;
+        let before: Vec<_> = parsed.iter().cloned().collect();
+        let mut parameters = 0;
+        for statement in &mut parsed {
+            statements::read_from_corpus(statement, self.catalog.has_table(CORPUS)).map_err(refused)?;
+            statements::take_samples(statement).map_err(refused)?;
+            parameters = parameters.max(parameters::number(statement));
+        }
+        if before.iter().eq(parsed.iter()) {
+            return Ok((sql.to_string(), parameters));
+        }
+        let texts: Vec<String> = parsed.iter().map(ToString::to_string).collect();
+        Ok((texts.join("; "), parameters))
+    }
+
+    /// Puts tickets of ours in the places of the frontend's.
+    pub(super) fn seal(&self, request: &RequestInfo, mut info: FlightInfo) -> Answer<FlightInfo> {
+        let mut handles = vec![];
+        for endpoint in &info.endpoint {
+            let ticket = endpoint.ticket.as_ref().map(|ticket| ticket.ticket.clone()).unwrap_or_default();
+            let any = Any::decode(ticket).map_err(|e| Status::internal(format!("a ticket is not understood: {e}")))?;
+            let ticket: Option<TicketStatementQuery> =
+                any.unpack().map_err(|e| Status::internal(format!("a ticket is not understood: {e}")))?;
+            handles.push(ticket.ok_or_else(|| Status::internal("a ticket is of no statement"))?.statement_handle);
+        }
+        let tickets = self.results.seal(&request.owner, request.job(), handles)?;
+        for (endpoint, ticket) in info.endpoint.iter_mut().zip(tickets) {
+            let ticket = TicketStatementQuery { statement_handle: ticket.into() };
+            endpoint.ticket = Some(Ticket { ticket: ticket.as_any().encode_to_vec().into() });
+        }
+        Ok(info)
+    }
+
+    pub(super) async fn run_statement(
+        &self,
+        query: CommandStatementQuery,
+        request: Request<FlightDescriptor>,
+        info: &Arc<RequestInfo>,
+    ) -> Answer<Response<FlightInfo>> {
+        let sql = query.query.clone();
+        let answer = info.answer(self.inner.get_flight_info_statement(query, request)).await;
+        if let Some(query) = &info.query {
+            self.sessions.end_query(query);
+        }
+        match answer {
+            Ok(answer) => Ok(Response::new(self.seal(info, answer.into_inner())?)),
+            Err(status) => Err(self.explained(status, info, &sql).await),
+        }
+    }
+
+    /// A planning error in the words of the local command.
+    pub(super) async fn explained(&self, status: Status, info: &RequestInfo, sql: &str) -> Status {
+        if status.code() != Code::InvalidArgument {
+            return status;
+        }
+        let Some(context) = self.sessions.context(&info.session) else { return status };
+        match planned(context, sql.to_string()).await {
+            Ok(_) => status,
+            Err(error) => Status::invalid_argument(EngineError::from(error).locate(sql).to_string()),
+        }
+    }
+
+    pub(super) fn progress(&self, info: &RequestInfo, query: &str) -> QueryProgress {
+        let known = self.sessions.query(query).filter(|known| known.session == info.session);
+        let Some(known) = known else { return QueryProgress::default() };
+        let watch = self.backend.watch();
+        let counts = watch.counts(known.jobs.last().map(std::slice::from_ref).unwrap_or_default());
+        QueryProgress {
+            is_running: true,
+            rows: known.rows,
+            counts,
+            executors: watch.executors().len(),
+            again: known.again,
+        }
+    }
+}
+
+/// The plan of a statement. Boxed, so that whoever waits for it has no session in its own future.
+pub(super) fn planned(
+    context: Arc<SessionContext>,
+    sql: String,
+) -> BoxFuture<'static, datafusion::error::Result<LogicalPlan>> {
+    Box::pin(async move { context.state().create_logical_plan(&sql).await })
+}
+
+pub(super) fn bearer(metadata: &MetadataMap) -> Option<String> {
+    let value = metadata.get("authorization")?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_string())
+}
+
+/// What tells a connection from others.
+fn connection(extensions: &Extensions) -> String {
+    let peer = extensions.get::<ConnectInfo<Peer>>().map(|info| info.0.address.to_string());
+    peer.unwrap_or_else(|| "an unknown address".into())
+}
+
+pub(super) fn schema_bytes(schema: &Schema) -> Answer<bytes::Bytes> {
+    let options = IpcWriteOptions::default();
+    let message: IpcMessage = SchemaAsIpc::new(schema, &options)
+        .try_into()
+        .map_err(|e| Status::internal(format!("encoding a schema: {e}")))?;
+    Ok(message.0)
+}
+
+pub(super) fn handle_text(handle: &bytes::Bytes) -> String {
+    String::from_utf8_lossy(handle).into_owned()
+}

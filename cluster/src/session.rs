@@ -1,0 +1,46 @@
+//! The sessions of a cluster: a scheduler's, and what an executor begins a task's with.
+
+use std::sync::Arc;
+
+use ballista_core::config::BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK;
+use ballista_core::extension::SessionConfigExt;
+use ballista_core::optimizer::ballista_default_optimizer_rules;
+use ballista_core::registry::BallistaFunctionRegistry;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use tamis_engine::EngineError;
+use tamis_engine::session::{SessionParts, base_config, build, with_options};
+
+use crate::MESSAGE_BYTES;
+use crate::net::Link;
+
+/// Into so many partitions a cluster's queries are cut, where nothing else says into how many: Ballista's own default.
+const PARTITIONS: usize = 16;
+
+/// The configuration of the sessions of a cluster.
+pub(crate) fn cluster_config(options: &[(String, String)], link: &Link) -> Result<SessionConfig, EngineError> {
+    let config = base_config()
+        .upgrade_for_ballista()
+        .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES)
+        .with_ballista_override_create_grpc_client_endpoint(link.customizer());
+    // A task is what is tried again when it fails, and what an executor takes when it is free: one partition of a scan.
+    let config = config.set_usize(BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK, 1).with_target_partitions(PARTITIONS);
+    with_options(config, options)
+}
+
+/// A session whose queries the cluster runs. It plans; nothing is executed in it but statements about the session itself.
+pub(crate) fn cluster_session(
+    id: &str,
+    config: SessionConfig,
+    runtime: Arc<RuntimeEnv>,
+    planner: Arc<dyn QueryPlanner + Send + Sync>,
+) -> SessionContext {
+    build(SessionParts { config, runtime, rules: ballista_default_optimizer_rules(), planner, id: Some(id.into()) })
+}
+
+/// What an executor knows of functions: all that a session does.
+pub(crate) fn function_registry() -> Result<BallistaFunctionRegistry, EngineError> {
+    let (config, planner) = (cluster_config(&[], &Link::default())?, tamis_planner::query_planner());
+    Ok((&cluster_session("functions", config, tamis_files::runtime()?, planner).state()).into())
+}

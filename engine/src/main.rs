@@ -1,7 +1,0 @@
-//! The `tamis` command.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    tamis_engine::cli::main()
-}

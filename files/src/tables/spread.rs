@@ -1,0 +1,167 @@
+//! Scans below a model, spread over the executors of a cluster by rows.
+//!
+//! A file is one partition for DataFusion where it is small, and a row group is never split. Rows with images are small
+//! in number and dear to score: a file with one row group of a thousand images is work for all executors.
+
+use std::sync::Arc;
+
+use datafusion::catalog::Session;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use tamis_planner::ScoreExec;
+
+use super::bounded::can_stream_all;
+use super::codec::{parts, scan_of};
+use super::stream::{RowRange, Sizes, StreamedParquet, Streaming};
+
+/// A partition has at least this many rows, if there are as many: a task has its price.
+const LEAST_ROWS: u64 = 16;
+/// Where there are so many files for each partition, files are spread and none is split.
+const FILES_A_PARTITION: usize = 4;
+
+/// The plan with its scans below score nodes in about as many partitions as are wanted.
+pub async fn spread(
+    plan: Arc<dyn ExecutionPlan>,
+    session: &dyn Session,
+    wanted: usize,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut scans = vec![];
+    plan.apply(|node| {
+        if node.is::<ScoreExec>() {
+            scans.extend(scan_below(node));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let mut replaced: Vec<(Arc<dyn ExecutionPlan>, Arc<dyn ExecutionPlan>)> = vec![];
+    for scan in scans {
+        if replaced.iter().any(|(old, _)| Arc::ptr_eq(old, &scan)) {
+            continue;
+        }
+        if let Some(spread) = spread_scan(&scan, session, wanted).await? {
+            replaced.push((scan, spread));
+        }
+    }
+    let plan = plan.transform_up(|node| {
+        Ok(match replaced.iter().find(|(old, _)| Arc::ptr_eq(old, &node)) {
+            Some((_, new)) => Transformed::yes(Arc::clone(new)),
+            None => Transformed::no(node),
+        })
+    })?;
+    Ok(plan.data)
+}
+
+/// The scan that a score node's rows come from, if nothing between joins, sorts or counts them.
+fn scan_below(node: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
+    if node.is::<DataSourceExec>() {
+        return Some(Arc::clone(node));
+    }
+    let keeps_rows = node.is::<ScoreExec>() || node.is::<FilterExec>() || node.is::<ProjectionExec>();
+    match node.children().as_slice() {
+        [child] if keeps_rows => scan_below(child),
+        _ => None,
+    }
+}
+
+async fn spread_scan(
+    scan: &Arc<dyn ExecutionPlan>,
+    session: &dyn Session,
+    most: usize,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(config) = scan_of(scan) else { return Ok(None) };
+    let Some((guarded, _)) = parts(config.file_source().as_ref()) else { return Ok(None) };
+    let files: Vec<PartitionedFile> = config.file_groups.iter().flat_map(FileGroup::iter).cloned().collect();
+    let is_split = files.iter().any(|file| file.range.is_some() || file.extensions.get::<RowRange>().is_some());
+    if config.limit.is_some() || is_split || files.is_empty() || files.len() >= most.saturating_mul(FILES_A_PARTITION) {
+        return Ok(None);
+    }
+    let store = session.runtime_env().object_store(&config.object_store_url)?;
+    let objects = files.iter().map(|file| file.object_meta.clone()).collect();
+    if !can_stream_all(session, &store, objects).await? {
+        return Ok(None);
+    }
+    let cache = session.runtime_env().cache_manager.get_file_metadata_cache();
+    let mut rows = Vec::with_capacity(files.len());
+    for file in &files {
+        let metadata = DFParquetMetadata::new(store.as_ref(), &file.object_meta)
+            .with_file_metadata_cache(Some(Arc::clone(&cache)))
+            .fetch_metadata()
+            .await?;
+        rows.push(metadata.file_metadata().num_rows().max(0) as u64);
+    }
+    let total: u64 = rows.iter().sum();
+    let partitions = usize::try_from(total.div_ceil(LEAST_ROWS)).unwrap_or(usize::MAX).clamp(1, most);
+    if partitions <= config.file_groups.len() {
+        return Ok(None);
+    }
+    let groups = cut(&files, &rows, partitions as u64);
+    let source: Arc<dyn FileSource> = match config.file_source().downcast_ref::<StreamedParquet>() {
+        Some(streamed) => Arc::new(streamed.cut()),
+        None => {
+            let batch_size = config.batch_size.unwrap_or(session.config().batch_size());
+            let sizes = Sizes::default();
+            let streaming = Streaming { metadata_cache: cache, batch_size, sizes, row_number: None, is_cut: true };
+            Arc::new(StreamedParquet::new(guarded.clone(), streaming))
+        }
+    };
+    let config: FileScanConfig =
+        FileScanConfigBuilder::from(config.clone()).with_source(source).with_file_groups(groups).build();
+    Ok(Some(DataSourceExec::from_data_source(config)))
+}
+
+/// Cuts files of so many rows into groups with about equally many, in order.
+fn cut(files: &[PartitionedFile], rows: &[u64], groups: u64) -> Vec<FileGroup> {
+    let total: u64 = rows.iter().sum();
+    let mut cut: Vec<Vec<PartitionedFile>> = vec![];
+    for group in 0..groups {
+        // The rows of this group, numbered through all files. The products fit: there are not 2^48 rows.
+        let (from, to) = (total * group / groups, total * (group + 1) / groups);
+        let mut parts = vec![];
+        let mut first = 0;
+        for (file, rows) in files.iter().zip(rows) {
+            let (start, end) = (from.max(first), to.min(first + rows));
+            if start < end {
+                let mut part = file.clone();
+                if end - start < *rows {
+                    part.extensions.insert(RowRange(start - first..end - first));
+                    // What is known of the file is not known of its part.
+                    part.statistics = None;
+                }
+                parts.push(part);
+            }
+            first += rows;
+        }
+        if !parts.is_empty() {
+            cut.push(parts);
+        }
+    }
+    cut.into_iter().map(FileGroup::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_in_one_group() {
+        let files: Vec<_> = ["a", "b", "c"].into_iter().map(|name| PartitionedFile::new(name, 1000)).collect();
+        for (rows, groups) in [([10, 0, 90], 4), ([1, 1, 1], 3), ([100, 3, 5], 16), ([7, 7, 7], 1)] {
+            let cut = cut(&files, &rows, groups);
+            let mut seen = vec![];
+            for file in cut.iter().flat_map(FileGroup::iter) {
+                let place = files.iter().position(|f| f.object_meta.location == file.object_meta.location).unwrap();
+                let range = file.extensions.get::<RowRange>().map(|range| range.0.clone()).unwrap_or(0..rows[place]);
+                seen.extend(range.map(|row| (place, row)));
+            }
+            let all: Vec<_> = rows.iter().enumerate().flat_map(|(f, n)| (0..*n).map(move |row| (f, row))).collect();
+            assert_eq!(seen, all, "{rows:?} in {groups}");
+            assert_eq!(cut.len() as u64, groups);
+        }
+    }
+}

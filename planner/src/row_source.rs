@@ -7,7 +7,6 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use async_trait::async_trait;
 use datafusion::catalog::{ScanArgs, ScanResult, Session, TableProvider};
 use datafusion::common::{Constraints, Statistics};
 use datafusion::error::Result;
@@ -16,6 +15,7 @@ use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::Count;
+use futures::future::BoxFuture;
 
 /// A table of files that can tell where a row lies, and has a reader of rows that lie there.
 pub trait RowSource: TableProvider {
@@ -72,7 +72,7 @@ impl Hash for RowTable {
     }
 }
 
-#[async_trait]
+// As `async_trait` has it, but for what its futures hold: nothing that leads to a plan (docs/adr/0012).
 impl TableProvider for RowTable {
     fn schema(&self) -> SchemaRef {
         self.0.schema()
@@ -98,18 +98,35 @@ impl TableProvider for RowTable {
         self.0.get_column_default(column)
     }
 
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+    fn scan<'a, 'b, 'c, 'd, 'f>(
+        &'a self,
+        state: &'b dyn Session,
+        projection: Option<&'c Vec<usize>>,
+        filters: &'d [Expr],
         limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.0.scan(state, projection, filters, limit).await
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        'd: 'f,
+        Self: 'f,
+    {
+        self.0.scan(state, projection, filters, limit)
     }
 
-    async fn scan_with_args<'a>(&self, state: &dyn Session, args: ScanArgs<'a>) -> Result<ScanResult> {
-        self.0.scan_with_args(state, args).await
+    fn scan_with_args<'args, 'a, 'b, 'f>(
+        &'a self,
+        state: &'b dyn Session,
+        args: ScanArgs<'args>,
+    ) -> BoxFuture<'f, Result<ScanResult>>
+    where
+        'args: 'f,
+        'a: 'f,
+        'b: 'f,
+        Self: 'f,
+    {
+        self.0.scan_with_args(state, args)
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
@@ -120,12 +137,17 @@ impl TableProvider for RowTable {
         self.0.statistics()
     }
 
-    async fn insert_into(
-        &self,
-        state: &dyn Session,
+    fn insert_into<'a, 'b, 'f>(
+        &'a self,
+        state: &'b dyn Session,
         input: Arc<dyn ExecutionPlan>,
         operation: InsertOp,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.0.insert_into(state, input, operation).await
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        Self: 'f,
+    {
+        self.0.insert_into(state, input, operation)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::error::Result;
 use datafusion::execution::context::QueryPlanner;
@@ -10,6 +9,8 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
 use tamis_udfs::runtime::{QueryScores, Scoring};
 
 use crate::sieve::Sieve;
@@ -27,9 +28,8 @@ pub struct ScorePlanner {
     is_unchecked: bool,
 }
 
-#[async_trait]
-impl ExtensionPlanner for ScorePlanner {
-    async fn plan_extension(
+impl ScorePlanner {
+    fn plan(
         &self,
         planner: &dyn PhysicalPlanner,
         node: &dyn UserDefinedLogicalNode,
@@ -64,6 +64,32 @@ impl ExtensionPlanner for ScorePlanner {
     }
 }
 
+// As `async_trait` has it, but for what its futures hold: nothing that leads to a plan (docs/adr/0012).
+impl ExtensionPlanner for ScorePlanner {
+    fn plan_extension<'a, 'b, 'c, 'd, 'e, 'g, 'h, 'i, 'f>(
+        &'a self,
+        planner: &'b dyn PhysicalPlanner,
+        node: &'c dyn UserDefinedLogicalNode,
+        logical_inputs: &'d [&'e LogicalPlan],
+        physical_inputs: &'g [Arc<dyn ExecutionPlan>],
+        session: &'h dyn Session,
+        context: &'i PhysicalPlanningContext,
+    ) -> BoxFuture<'f, Result<Option<Arc<dyn ExecutionPlan>>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        'd: 'f,
+        'e: 'f,
+        'g: 'f,
+        'h: 'f,
+        'i: 'f,
+        Self: 'f,
+    {
+        ready(self.plan(planner, node, logical_inputs, physical_inputs, session, context)).boxed()
+    }
+}
+
 /// DataFusion's physical planner, which also knows score and fetch nodes.
 #[derive(Debug, Default)]
 pub struct ScoreQueryPlanner {
@@ -77,15 +103,30 @@ impl ScoreQueryPlanner {
     }
 }
 
-#[async_trait]
+// As `async_trait` has it, but for what its futures hold: nothing that leads to a plan (docs/adr/0012).
 impl QueryPlanner for ScoreQueryPlanner {
-    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        let planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> = vec![
-            Arc::new(ScorePlanner { is_unchecked: self.is_unchecked, ..ScorePlanner::default() }),
-            Arc::new(FetchPlanner),
-        ];
-        let plan =
-            DefaultPhysicalPlanner::with_extension_planners(planners).create_physical_plan(plan, session).await?;
-        let_rows_through(plan)
+    fn create_physical_plan<'a, 'b, 'c, 'f>(
+        &'a self,
+        plan: &'b LogicalPlan,
+        session: &'c dyn Session,
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        Self: 'f,
+    {
+        create_physical_plan(self.is_unchecked, plan, session)
     }
+}
+
+fn create_physical_plan<'f>(
+    is_unchecked: bool,
+    plan: &'f LogicalPlan,
+    session: &'f dyn Session,
+) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>> {
+    let planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> =
+        vec![Arc::new(ScorePlanner { is_unchecked, ..ScorePlanner::default() }), Arc::new(FetchPlanner)];
+    let planner = DefaultPhysicalPlanner::with_extension_planners(planners);
+    Box::pin(async move { let_rows_through(planner.create_physical_plan(plan, session).await?) })
 }

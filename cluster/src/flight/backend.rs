@@ -74,8 +74,10 @@ impl Backend {
             }
             // A prepared statement comes without its text.
             let request = RequestInfo::current();
-            let name = request.as_ref().map(|request| request.sql.as_str()).filter(|sql| !sql.is_empty()).unwrap_or(name);
-            let name: String = name.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_NAME).collect();
+            let name =
+                request.as_ref().map(|request| request.sql.as_str()).filter(|sql| !sql.is_empty()).unwrap_or(name);
+            let name: String =
+                name.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_NAME).collect();
             let name = name.as_str();
             match &plan {
                 LogicalPlan::Analyze(analyze) => {

@@ -62,7 +62,11 @@ impl Catalog {
         );
         let state = context.state_weak_ref();
         let options = context.copied_config().options().catalog.clone();
-        let named = NamedTables { named: self.tables.clone(), others: MemorySchemaProvider::new(), session: Opaque::new(state) };
+        let named = NamedTables {
+            named: self.tables.clone(),
+            others: MemorySchemaProvider::new(),
+            session: Opaque::new(state),
+        };
         if let Some(catalog) = context.catalog(&options.default_catalog) {
             catalog.register_schema(&options.default_schema, Arc::new(named))?;
         }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{ColumnStatistics, Constraints, ScalarValue};
@@ -15,6 +14,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use futures::future::BoxFuture;
 use tamis_planner::{RowReader, RowSource};
 
 use super::bounded::{BoundedTable, bounded};
@@ -66,7 +66,7 @@ impl RowSource for BoundedTable {
     }
 }
 
-#[async_trait]
+// As `async_trait` has it, but for what its futures hold: nothing that leads to a plan (docs/adr/0012).
 impl TableProvider for AddressedTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
@@ -76,24 +76,21 @@ impl TableProvider for AddressedTable {
         self.table.table_type()
     }
 
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+    fn scan<'a, 'b, 'c, 'd, 'f>(
+        &'a self,
+        state: &'b dyn Session,
+        projection: Option<&'c Vec<usize>>,
+        filters: &'d [Expr],
         limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let all = (0..self.schema.fields().len()).collect();
-        let projection = projection.unwrap_or(&all);
-        let plan = self.table.inner.scan(state, None, filters, limit).await?;
-        match plan.downcast_ref::<DataSourceExec>().and_then(DataSourceExec::downcast_to_file_source::<ParquetSource>) {
-            Some((config, source)) => {
-                let config = self.addressed(config, source, projection)?;
-                bounded(state, &config, &self.table.bounds, Some(self.row.clone())).await
-            }
-            // There are no files.
-            None => Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(projection)?)))),
-        }
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        'd: 'f,
+        Self: 'f,
+    {
+        self.addressed_scan(state, projection, filters, limit)
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
@@ -102,6 +99,31 @@ impl TableProvider for AddressedTable {
 }
 
 impl AddressedTable {
+    fn addressed_scan<'f>(
+        &'f self,
+        state: &'f dyn Session,
+        projection: Option<&'f Vec<usize>>,
+        filters: &'f [Expr],
+        limit: Option<usize>,
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>> {
+        Box::pin(async move {
+            let all = (0..self.schema.fields().len()).collect();
+            let projection = projection.unwrap_or(&all);
+            let plan = self.table.inner.scan(state, None, filters, limit).await?;
+            match plan
+                .downcast_ref::<DataSourceExec>()
+                .and_then(DataSourceExec::downcast_to_file_source::<ParquetSource>)
+            {
+                Some((config, source)) => {
+                    let config = self.addressed(config, source, projection)?;
+                    bounded(state, &config, &self.table.bounds, Some(self.row.clone())).await
+                }
+                // There are no files.
+                None => Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(projection)?)))),
+            }
+        })
+    }
+
     /// The scan of `config` with two more columns: the row's number, as if the files had it, and the file, as if it were
     /// in the name of a folder.
     fn addressed(&self, config: &FileScanConfig, source: &ParquetSource, places: &[usize]) -> Result<FileScanConfig> {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::listing::ListingTable;
@@ -17,6 +16,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::parquet::basic::{ConvertedType, Type};
 use datafusion::parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
+use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
 
@@ -64,7 +64,28 @@ pub(super) struct BoundedTable {
     pub(super) bounds: Bounds,
 }
 
-#[async_trait]
+impl BoundedTable {
+    fn bounded_scan<'f>(
+        &'f self,
+        state: &'f dyn Session,
+        projection: Option<&'f Vec<usize>>,
+        filters: &'f [Expr],
+        limit: Option<usize>,
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>> {
+        Box::pin(async move {
+            let plan = self.inner.scan(state, projection, filters, limit).await?;
+            match plan
+                .downcast_ref::<DataSourceExec>()
+                .and_then(DataSourceExec::downcast_to_file_source::<ParquetSource>)
+            {
+                Some((config, _)) => bounded(state, config, &self.bounds, None).await,
+                None => Ok(plan),
+            }
+        })
+    }
+}
+
+// As `async_trait` has it, but for what its futures hold: nothing that leads to a plan (docs/adr/0012).
 impl TableProvider for BoundedTable {
     fn schema(&self) -> SchemaRef {
         self.inner.schema()
@@ -74,31 +95,39 @@ impl TableProvider for BoundedTable {
         self.inner.table_type()
     }
 
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+    fn scan<'a, 'b, 'c, 'd, 'f>(
+        &'a self,
+        state: &'b dyn Session,
+        projection: Option<&'c Vec<usize>>,
+        filters: &'d [Expr],
         limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = self.inner.scan(state, projection, filters, limit).await?;
-        match plan.downcast_ref::<DataSourceExec>().and_then(DataSourceExec::downcast_to_file_source::<ParquetSource>) {
-            Some((config, _)) => bounded(state, config, &self.bounds, None).await,
-            None => Ok(plan),
-        }
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        'c: 'f,
+        'd: 'f,
+        Self: 'f,
+    {
+        self.bounded_scan(state, projection, filters, limit)
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         self.inner.supports_filters_pushdown(filters)
     }
 
-    async fn insert_into(
-        &self,
-        state: &dyn Session,
+    fn insert_into<'a, 'b, 'f>(
+        &'a self,
+        state: &'b dyn Session,
         input: Arc<dyn ExecutionPlan>,
         operation: InsertOp,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.inner.insert_into(state, input, operation).await
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>>
+    where
+        'a: 'f,
+        'b: 'f,
+        Self: 'f,
+    {
+        self.inner.insert_into(state, input, operation)
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) enum CommandError {
     Cluster(#[from] ClusterError),
     /// A result could not be written.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    Write(#[source] WriteError),
     /// Several results for one file.
     #[error("more than one of the statements gives rows, and --output holds one result; keep one of them")]
     SeveralOutputs,
@@ -100,6 +100,15 @@ impl CommandError {
 impl From<DataFusionError> for CommandError {
     fn from(error: DataFusionError) -> Self {
         Self::Engine(error.into())
+    }
+}
+
+impl From<WriteError> for CommandError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Query(source) => Self::Engine(EngineError::Query(source)),
+            error => Self::Write(error),
+        }
     }
 }
 

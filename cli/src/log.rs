@@ -28,7 +28,7 @@ pub(super) enum Level {
 /// Begins to log.
 pub(super) fn to_stderr(level: Level, format: LogFormat) {
     // Ballista tells of every task and every poll.
-    const SERVER: &str = "warn,tamis_cluster=info,tamis_cli=info,tamis_engine=info,tamis_planner=info,tamis_udfs=info";
+    const SERVER: &str = "warn,tamis_cluster=info,tamis_cli=info,tamis_engine=info,tamis_files=info,tamis_models=info,tamis_planner=info,tamis_udfs=info";
     const COMMAND: &str = "warn";
     let default = match level {
         Level::Command => COMMAND,

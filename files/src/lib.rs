@@ -12,4 +12,3 @@ pub mod tables;
 mod test_session;
 
 pub use environment::{options, runtime};
-pub use stores::EnvironmentStores;

@@ -16,7 +16,7 @@ use url::Url;
 /// The scheduler and the executors of a cluster meet URLs that no client has registered with them, so the stores cannot
 /// be registered ahead.
 #[derive(Debug, Default)]
-pub struct EnvironmentStores {
+pub(crate) struct EnvironmentStores {
     made: DefaultObjectStoreRegistry,
 }
 

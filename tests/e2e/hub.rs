@@ -106,7 +106,7 @@ async fn part(
 #[test]
 fn a_model_comes_from_a_hub_that_fails_at_times_and_stays_in_the_cache() {
     let folder = root().join("models/assets/tiny-qwen3");
-    let (refused, cut) = (AtomicUsize::new(2), AtomicUsize::new(2));
+    let (refused, cut) = (AtomicUsize::new(1), AtomicUsize::new(1));
     let (address, hub) = Hub::serve(Hub { folder, refused, cut, ..Hub::default() });
     let home = tempfile::tempdir().expect("a folder");
     let query = format!("SELECT uid, unifilter(image, text) AS q FROM '{}' ORDER BY uid LIMIT 4", small().parquet());

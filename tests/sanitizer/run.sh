@@ -14,4 +14,4 @@ export CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=true CARGO_PROFILE_DEV_OVERFLOW_CHECKS
 export CARGO_TARGET_DIR="${TAMIS_SANITIZER_TARGET:-target/sanitizer}"
 # The target is named, so that build scripts and procedural macros are built without it. How fast the kernels are, the sanitizer
 # does not tell.
-cargo test --locked --package tamis-models --lib --target x86_64-unknown-linux-gnu -- --skip ratio "${@:-kernels}"
+cargo test --locked --package tamis-models --features cuda --lib --target x86_64-unknown-linux-gnu -- --skip ratio "${@:-kernels}"

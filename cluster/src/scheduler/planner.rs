@@ -59,7 +59,11 @@ impl QueryPlanner for ClusterPlanner {
         Self: 'f,
     {
         let planned = self.planner.create_physical_plan(plan, session);
-        let wanted = session.config().target_partitions().max(self.slots.get().saturating_mul(TASKS_A_SLOT));
-        Box::pin(async move { spread(planned.await?, session, wanted).await })
+        let slots = self.slots.clone();
+        Box::pin(async move {
+            let plan = planned.await?;
+            let wanted = session.config().target_partitions().max(slots.get().saturating_mul(TASKS_A_SLOT));
+            spread(plan, session, wanted).await
+        })
     }
 }

@@ -42,7 +42,7 @@ impl Checkpoint {
             Location::Embedded => Some(Files::Embedded("")),
             Location::Folder(path) => Some(Files::Folder(path.clone())),
             Location::Store(url) => store::cached(url).map(Files::Folder),
-            Location::Hub(id) => hub::cached(id)?.map(Files::Folder),
+            Location::Hub(id) => hub::cached(id).map(Files::Folder),
         };
         Ok(files.map(|files| Self { model: location.to_string(), files }))
     }
@@ -69,7 +69,7 @@ impl Checkpoint {
             return Ok(Some(Self { model, files: Files::Folder(found.clone()) }));
         }
         if is_hub_id(name) {
-            match hub::cached(name)? {
+            match hub::cached(name) {
                 Some(folder) => return Ok(Some(Self { model, files: Files::Folder(folder) })),
                 None if !has_copy => return Ok(Some(Self { model, files: Files::Folder(hub::fetch(name)?) })),
                 None => return Ok(None),

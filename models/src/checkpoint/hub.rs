@@ -2,34 +2,42 @@
 //!
 //! The environment says where: `HF_HUB_CACHE`, `HF_HOME`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`.
 
+use std::cmp::Reverse;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use hf_hub::api::tokio::{Api, ApiBuilder, ApiError, ApiRepo};
+use hf_hub::api::tokio::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 
 use super::blocking::block_on;
 use crate::LoadError;
 
-/// What of a repository a model is made of. Weights come last: where they are, the rest is.
+/// What of a repository a model is made of, in the order in which it is fetched.
 const EXTENSIONS: [&str; 3] = ["json", "txt", "safetensors"];
-/// How often a file is tried. What has come of it is kept from one to the next.
-const ATTEMPTS: u32 = 5;
-/// How long the second one waits; each further one waits twice as long as the one before.
+/// How often a download is tried. What has come of it is kept from one time to the next.
+const ATTEMPTS: u32 = 8;
+/// How long the second one waits ...
 const WAIT: Duration = Duration::from_millis(500);
+/// ... and the last ones; in between each waits twice as long as the one before.
+const LONGEST_WAIT: Duration = Duration::from_secs(16);
 
 /// The folder of a repository's main revision in the local cache, if it is there whole. Asks no network.
-pub(super) fn cached(id: &str) -> Result<Option<PathBuf>, LoadError> {
-    let config = cache(id)?.model(id.to_string()).get("config.json");
-    Ok(config.and_then(|config| Some(config.parent()?.to_path_buf())).filter(|folder| is_whole(folder)))
+pub(super) fn cached(id: &str) -> Option<PathBuf> {
+    let config = cache().and_then(|cache| cache.model(id.to_string()).get("config.json"));
+    config.and_then(|config| Some(config.parent()?.to_path_buf())).filter(|folder| is_whole(folder))
 }
 
 /// The folder of a repository's main revision, from the cache or else downloaded into it.
 pub(super) fn fetch(id: &str) -> Result<PathBuf, LoadError> {
-    if let Some(folder) = cached(id)? {
+    if let Some(folder) = cached(id) {
         return Ok(folder);
     }
-    let cache = cache(id)?;
+    let cache = cache().ok_or_else(|| LoadError::Fetch {
+        model: id.into(),
+        action: "finding the hub's cache".into(),
+        source: "neither HF_HUB_CACHE, HF_HOME nor a home directory is known".into(),
+        hint: "set HF_HOME to a folder".into(),
+    })?;
     let place = cache.path().display().to_string();
     if variable("HF_HUB_OFFLINE").is_some_and(|v| !matches!(v.as_str(), "0" | "false")) {
         return Err(LoadError::MissingFile {
@@ -48,53 +56,65 @@ pub(super) fn fetch(id: &str) -> Result<PathBuf, LoadError> {
         let action = format!("{doing} hub id {id} from {endpoint} (it is not in the cache {place})");
         LoadError::Fetch { model: id.into(), action, hint, source }
     };
-    let builder = ApiBuilder::from_cache(cache.clone()).with_progress(false).with_endpoint(endpoint.into());
-    let api = builder.with_token(token()).build().map_err(|e| failed("setting up a client for", e.into()))?;
-    let work = async { download(&api, &cache, id).await.map_err(|e| failed("fetching", e.into())) };
-    block_on(work, failed)
+    let attempt = || {
+        let builder = ApiBuilder::from_cache(cache.clone()).with_progress(false).with_endpoint(endpoint.into());
+        let api = builder.with_token(token()).build().map_err(|e| failed("setting up a client for", e.into()))?;
+        // Each attempt has a runtime of its own: with it end the parts of files that are still on their way.
+        block_on(async { Ok(download(&api, &cache, id).await) }, |source| failed("fetching", source))
+    };
+    let mut wait = WAIT;
+    let mut attempts = 1;
+    loop {
+        match attempt()? {
+            // Another process downloads the same file; that may take as long as it takes.
+            Err(ApiError::LockAcquisition(_)) => continue,
+            Err(error) if attempts < most_attempts(&error) => {
+                log::info!("fetching model {id}: {error}; trying again");
+                std::thread::sleep(wait);
+                wait = (wait * 2).min(LONGEST_WAIT);
+                attempts += 1;
+            }
+            done => return done.map_err(|e| failed("fetching", e.into())),
+        }
+    }
 }
 
 /// Brings all files of the main revision into the cache, and then notes there which revision that is.
 async fn download(api: &Api, cache: &Cache, id: &str) -> Result<PathBuf, ApiError> {
     let info = api.model(id.to_string()).info().await?;
+    if !info.sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(std::io::Error::other(format!("the hub names a revision {:?}", info.sha)).into());
+    }
     // Files of one revision, though the main one may change meanwhile.
     let revision = api.repo(Repo::with_revision(id.to_string(), RepoType::Model, info.sha.clone()));
-    let mut files: Vec<(usize, String)> =
-        info.siblings.into_iter().filter_map(|file| Some((kind(&file.rfilename)?, file.rfilename))).collect();
-    files.sort();
-    for (_, file) in &files {
-        download_file(&revision, file).await?;
+    let mut files: Vec<String> = info.siblings.into_iter().map(|file| file.rfilename).collect();
+    files.retain(|file| kind(file).is_some());
+    // Weights last, and last of all those of the repository's own folder: where they are, the rest is.
+    files.sort_by_key(|file| (kind(file), Reverse(file.matches('/').count())));
+    for file in &files {
+        match revision.get(file).await {
+            // No part of it can be asked for: it is empty.
+            Err(ApiError::RequestError(error)) if error.status().is_some_and(|status| status.as_u16() == 416) => {}
+            got => drop(got?),
+        }
     }
     let main = cache.model(id.to_string());
     main.create_ref(&info.sha)?;
     Ok(main.pointer_path(&info.sha))
 }
 
-/// Goes on where a failed attempt has ended.
-async fn download_file(revision: &ApiRepo, file: &str) -> Result<(), ApiError> {
-    let mut wait = WAIT;
-    for attempt in 1.. {
-        match revision.get(file).await {
-            Err(error) if attempt < ATTEMPTS && may_pass(&error) => {
-                log::warn!("{file}: {error}; trying again");
-                tokio::time::sleep(wait).await;
-                wait *= 2;
-            }
-            done => return done.map(|_| ()),
-        }
-    }
-    Ok(())
-}
-
-/// Whether a failure may be one of the network or of a server that is busy.
-fn may_pass(error: &ApiError) -> bool {
+/// How often it is tried after such a failure: often if it may be one of the network or of a server that is busy.
+fn most_attempts(error: &ApiError) -> u32 {
     match error {
+        // There may be no network at all.
+        ApiError::RequestError(error) if error.is_connect() => 2,
         ApiError::RequestError(error) => {
-            error.status().is_none_or(|status| status.is_server_error() || status.as_u16() == 429)
+            let may_pass = error.status().is_none_or(|status| status.is_server_error() || status.as_u16() == 429);
+            if may_pass { ATTEMPTS } else { 1 }
         }
-        // Another process downloads the same file.
-        ApiError::LockAcquisition(_) => true,
-        _ => false,
+        // What stands where a part of the file should is a server's excuse.
+        ApiError::MissingHeader(_) => ATTEMPTS,
+        _ => 1,
     }
 }
 
@@ -113,21 +133,13 @@ fn variable(name: &str) -> Option<String> {
 
 /// Hugging Face's own folder.
 fn home() -> Option<PathBuf> {
-    let below_cache = |cache: PathBuf| cache.join("huggingface");
-    let of_user = || variable("HOME").map(|home| below_cache(PathBuf::from(home).join(".cache")));
-    let named = variable("HF_HOME").map(PathBuf::from);
-    named.or_else(|| variable("XDG_CACHE_HOME").map(|cache| below_cache(cache.into()))).or_else(of_user)
+    let cache = || variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join(".cache")));
+    variable("HF_HOME").map(PathBuf::from).or_else(|| Some(cache()?.join("huggingface")))
 }
 
-fn cache(id: &str) -> Result<Cache, LoadError> {
+fn cache() -> Option<Cache> {
     let named = variable("HF_HUB_CACHE").map(PathBuf::from);
-    let folder = named.or_else(|| Some(home()?.join("hub")));
-    folder.map(Cache::new).ok_or_else(|| LoadError::Fetch {
-        model: id.into(),
-        action: "finding the hub's cache".into(),
-        source: "no HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME or HOME in the environment".into(),
-        hint: "set HF_HOME to a folder".into(),
-    })
+    named.or_else(|| Some(home()?.join("hub"))).map(Cache::new)
 }
 
 fn token() -> Option<String> {

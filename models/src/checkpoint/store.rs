@@ -47,7 +47,7 @@ pub(super) fn fetch(url: &Url) -> Result<PathBuf, LoadError> {
         fetcher.checkpoint(&base).await.map_err(|(action, source)| fail(&action, source))?;
         Ok(folder)
     };
-    block_on(work, fail)
+    block_on(work, |source| fail("fetching", source))
 }
 
 /// The local folder of the checkpoint at `url` if it was fetched before. Asks no network: it may be out of date.

@@ -119,7 +119,11 @@ impl AddressedTable {
                     bounded(state, &config, &self.table.bounds, Some(self.row.clone())).await
                 }
                 // There are no files.
-                None => Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(projection)?)))),
+                None => {
+                    let empty: Arc<dyn ExecutionPlan> =
+                        Arc::new(EmptyExec::new(Arc::new(self.schema.project(projection)?)));
+                    Ok(empty)
+                }
             }
         })
     }

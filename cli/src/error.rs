@@ -22,7 +22,7 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// A result could not be written.
-    #[error(transparent)]
+    #[error("{0}")]
     Write(#[source] WriteError),
     /// Several results for one file.
     #[error("more than one of the statements gives rows, and --output holds one result; keep one of them")]

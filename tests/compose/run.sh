@@ -10,6 +10,7 @@ set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 root=$(dirname -- "$(dirname -- "$here")")
+. "$here/../venv.sh"
 TAMIS=${TAMIS:-$root/target/debug/tamis}
 if ! [ -x "$TAMIS" ]; then
     echo "there is no $TAMIS: cargo build --workspace makes it, or TAMIS names another" >&2
@@ -17,19 +18,11 @@ if ! [ -x "$TAMIS" ]; then
 fi
 TAMIS=$(realpath -- "$TAMIS")
 
-wanted='moto[server]==5.2.5 boto3==1.44.8 PyYAML==6.0.4 jsonschema==4.26.0'
 python=${TAMIS_TEST_PYTHON:-}
 if [ -z "$python" ]; then
     venv=${TAMIS_TEST_VENV:-$HOME/.cache/tamis-ci/compose}
+    venv "$venv" 'moto[server]==5.2.5' boto3==1.44.8 PyYAML==6.0.4 jsonschema==4.26.0
     python=$venv/bin/python
-    if [ "$(cat -- "$venv/wanted" 2>/dev/null)" != "$wanted" ]; then
-        rm -rf -- "$venv"
-        python3 -m venv "$venv"
-        # shellcheck disable=SC2086  # several packages
-        "$python" -m pip install --quiet --disable-pip-version-check $wanted
-        # Last, so that an interrupted installation is made again.
-        printf '%s' "$wanted" > "$venv/wanted"
-    fi
 fi
 
 scratch=$(mktemp -d)

@@ -8,6 +8,7 @@ set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 root=$(dirname -- "$(dirname -- "$here")")
+. "$here/../venv.sh"
 TAMIS=${TAMIS:-$root/target/debug/tamis}
 if ! [ -x "$TAMIS" ]; then
     echo "there is no $TAMIS: cargo build --workspace makes it, or TAMIS names another" >&2
@@ -17,14 +18,8 @@ TAMIS=$(realpath -- "$TAMIS")
 export TAMIS
 
 venv=${TAMIS_TEST_VENV:-$HOME/.cache/tamis-ci/python}
-stamp=$venv/requirements.stamp
-if ! cmp -s -- "$here/requirements.txt" "$stamp"; then
-    rm -rf -- "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-    # Last, so that an interrupted installation is made again.
-    cp -- "$here/requirements.txt" "$stamp"
-fi
+# shellcheck disable=SC2046  # several packages
+venv "$venv" $(grep -v '^#' -- "$here/requirements.txt")
 
 cd -- "$root"
 exec "$venv/bin/python" -B -m pytest -p no:cacheprovider --rootdir "$here" "$here" "$@"

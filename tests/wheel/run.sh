@@ -9,23 +9,16 @@ set -euo pipefail
 
 cd -- "$(dirname -- "$0")/../.."
 root=$PWD
+. tests/venv.sh
 
 fail() { echo "error: $1" >&2; exit 1; }
 
 # The version that people build with.
 maturin=$(sed -n 's/^requires = \["\(maturin==.*\)"\]$/\1/p' pyproject.toml)
 [ -n "$maturin" ] || fail 'pyproject.toml names no version of maturin'
-# That pip is the first which looks after other environments.
-wanted="pip>=22.3 $maturin"
 venv=${TAMIS_TEST_VENV:-$HOME/.cache/tamis-ci/wheel}
-if [ "$(cat -- "$venv/wanted" 2>/dev/null)" != "$wanted" ]; then
-    rm -rf -- "$venv"
-    python3 -m venv "$venv"
-    # shellcheck disable=SC2086  # several packages
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check $wanted
-    # Last, so that an interrupted installation is made again.
-    printf '%s' "$wanted" > "$venv/wanted"
-fi
+# That pip is the first which looks after other environments.
+venv "$venv" 'pip>=22.3' "$maturin"
 
 # Where cargo builds: a debug program is too large for a /tmp that lies in memory.
 target=${CARGO_TARGET_DIR:-$root/target}

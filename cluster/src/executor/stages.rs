@@ -11,9 +11,7 @@ use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngin
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::metrics::MetricsSet;
-use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::prelude::SessionConfig;
 use tamis_files::describe::message;
 use tamis_planner::StopSignal;
@@ -91,12 +89,6 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Visits the nodes of a plan in the order in which Ballista collects their metrics.
-fn in_order(node: &Arc<dyn ExecutionPlan>, visit: &mut impl FnMut(&Arc<dyn ExecutionPlan>)) {
-    visit(node);
-    node.children().into_iter().for_each(|child| in_order(child, visit));
-}
-
 #[async_trait]
 impl QueryStageExecutor for Stage {
     async fn execute_query_stage(&self, task: usize, context: Arc<TaskContext>) -> Result<Vec<ShuffleWritePartition>> {
@@ -135,20 +127,8 @@ impl QueryStageExecutor for Stage {
         }
     }
 
-    /// What the nodes have counted, in the order of the plan. All tasks of a stage must tell of equally many: Ballista drops the
-    /// status of one that does not, and the query waits for ever. Where a task has no part of a union's input, Ballista has
-    /// put a node that counts in the place of one that does not: so that one counts nothing, but counts.
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
-        let mut told = self.inner.collect_plan_metrics().into_iter();
-        let mut metrics = vec![];
-        in_order(&self.plan, &mut |node| {
-            if node.metrics().is_some() {
-                metrics.extend(told.next().map(sendable));
-            } else if node.is::<PlaceholderRowExec>() || node.is::<EmptyExec>() {
-                metrics.push(MetricsSet::new());
-            }
-        });
-        metrics
+        self.inner.collect_plan_metrics().into_iter().map(sendable).collect()
     }
 
     fn collect_runtime_stats_reports(&self) -> Vec<RuntimeStatsReport> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_flight::sql::{Any, CommandStatementQuery, ProstMessageExt, TicketStatementQuery};
-use arrow_flight::{FlightDescriptor, FlightInfo, HandshakeRequest, IpcMessage, SchemaAsIpc, Ticket};
+use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, IpcMessage, SchemaAsIpc, Ticket};
 use axum::extract::ConnectInfo;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::Schema;
@@ -23,7 +23,7 @@ use tonic::{Code, Extensions, Request, Response, Status};
 use super::backend::Backend;
 use super::frontend::{Answer, Frontend};
 use super::request::RequestInfo;
-use super::results::Results;
+use super::results::{Kept, Results};
 use super::sessions::{QueryProgress, Sessions};
 use super::{QUERY_ID, parameters};
 use crate::access::{Access, Caller};
@@ -154,16 +154,14 @@ impl TamisFlight {
 
     /// Puts tickets of ours in the places of the frontend's.
     pub(super) fn seal(&self, request: &RequestInfo, mut info: FlightInfo) -> Answer<FlightInfo> {
-        let mut handles = vec![];
-        for endpoint in &info.endpoint {
-            let ticket = endpoint.ticket.as_ref().map(|ticket| ticket.ticket.clone()).unwrap_or_default();
-            let any = Any::decode(ticket).map_err(|e| Status::internal(format!("a ticket is not understood: {e}")))?;
-            let ticket: Option<TicketStatementQuery> =
-                any.unpack().map_err(|e| Status::internal(format!("a ticket is not understood: {e}")))?;
-            handles.push(ticket.ok_or_else(|| Status::internal("a ticket is of no statement"))?.statement_handle);
-        }
-        let tickets = self.results.seal(&request.owner, request.job(), handles)?;
-        for (endpoint, ticket) in info.endpoint.iter_mut().zip(tickets) {
+        // The frontend has one for a query, that stands for nothing.
+        let mut rows = request.take_rows();
+        for endpoint in &mut info.endpoint {
+            let kept = match rows.take() {
+                Some(rows) => Kept::Rows(Some(rows)),
+                None => Kept::Handle(statement_handle(endpoint)?),
+            };
+            let ticket = self.results.keep(&request.owner, kept)?;
             let ticket = TicketStatementQuery { statement_handle: ticket.into() };
             endpoint.ticket = Some(Ticket { ticket: ticket.as_any().encode_to_vec().into() });
         }
@@ -177,11 +175,7 @@ impl TamisFlight {
         info: &Arc<RequestInfo>,
     ) -> Answer<Response<FlightInfo>> {
         let sql = query.query.clone();
-        let answer = info.answer(self.inner.get_flight_info_statement(query, request)).await;
-        if let Some(query) = &info.query {
-            self.sessions.end_query(query);
-        }
-        match answer {
+        match info.answer(self.inner.get_flight_info_statement(query, request)).await {
             Ok(answer) => Ok(Response::new(self.seal(info, answer.into_inner())?)),
             Err(status) => Err(self.explained(status, info, &sql).await),
         }
@@ -203,7 +197,7 @@ impl TamisFlight {
         let known = self.sessions.query(query).filter(|known| known.session == info.session);
         let Some(known) = known else { return QueryProgress::default() };
         let watch = self.backend.watch();
-        let counts = watch.counts(known.jobs.last().map(std::slice::from_ref).unwrap_or_default());
+        let counts = watch.counts(&known.jobs);
         QueryProgress {
             is_running: true,
             rows: known.rows,
@@ -212,6 +206,14 @@ impl TamisFlight {
             again: known.again,
         }
     }
+}
+
+fn statement_handle(endpoint: &FlightEndpoint) -> Answer<bytes::Bytes> {
+    let ticket = endpoint.ticket.as_ref().map(|ticket| ticket.ticket.clone()).unwrap_or_default();
+    let any = Any::decode(ticket).map_err(|e| Status::internal(format!("a ticket is not understood: {e}")))?;
+    let ticket: Option<TicketStatementQuery> =
+        any.unpack().map_err(|e| Status::internal(format!("a ticket is not understood: {e}")))?;
+    Ok(ticket.ok_or_else(|| Status::internal("a ticket is of no statement"))?.statement_handle)
 }
 
 /// The plan of a statement. Boxed, so that whoever waits for it has no session in its own future.

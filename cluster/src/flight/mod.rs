@@ -13,7 +13,6 @@ mod request;
 mod results;
 mod service;
 mod sessions;
-mod wholeness;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +57,7 @@ pub(crate) fn flight_routes(
     let FlightSettings { access, link, keep_results } = settings;
     let proxy =
         BallistaFlightProxyService::new(MESSAGE_BYTES, MESSAGE_BYTES, link.tls.is_some(), Some(link.extension()));
-    let results = Results::start(Arc::clone(&scheduler), keep_results);
+    let results = Results::start(keep_results);
     let sessions = Arc::new(Sessions::default());
     let backend = Backend::new(scheduler, watch, Arc::clone(&catalog), Arc::clone(&sessions));
     let backend = Arc::new(backend);

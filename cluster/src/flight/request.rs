@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::results::Rows;
+
 tokio::task_local! {
     static CURRENT: Arc<RequestInfo>;
 }
@@ -19,8 +21,8 @@ pub(super) struct RequestInfo {
     pub(super) sql: String,
     /// The id that the client has given its query.
     pub(super) query: Option<String>,
-    /// The job that has run for it.
-    job: Mutex<Option<String>>,
+    /// The rows that answer it.
+    rows: Mutex<Option<Rows>>,
 }
 
 impl RequestInfo {
@@ -31,7 +33,7 @@ impl RequestInfo {
     /// The same, for a statement.
     pub(super) fn of(&self, sql: &str) -> Arc<Self> {
         let (session, owner) = (self.session.clone(), self.owner.clone());
-        Arc::new(Self { session, owner, sql: sql.to_string(), query: self.query.clone(), job: Mutex::default() })
+        Arc::new(Self { session, owner, sql: sql.to_string(), query: self.query.clone(), rows: Mutex::default() })
     }
 
     /// The request that the current task answers.
@@ -44,13 +46,13 @@ impl RequestInfo {
         CURRENT.scope(Arc::clone(self), work).await
     }
 
-    /// Notes the job that has run for the request.
-    pub(super) fn set_job(&self, job: &str) {
-        *self.job.lock() = Some(job.to_string());
+    /// Notes the rows that answer the request.
+    pub(super) fn set_rows(&self, rows: Rows) {
+        *self.rows.lock() = Some(rows);
     }
 
-    /// The job that has run for the request.
-    pub(super) fn job(&self) -> Option<String> {
-        self.job.lock().clone()
+    /// The rows that answer the request, once.
+    pub(super) fn take_rows(&self) -> Option<Rows> {
+        self.rows.lock().take()
     }
 }

@@ -1,62 +1,78 @@
 //! Results that wait to be fetched.
 //!
-//! A client gets tickets that tell nothing but themselves: it can fetch what it was given, and nobody else can. The data are
-//! removed when they have been fetched or nobody comes for them, not while somebody reads.
+//! A client gets a ticket that tells nothing but itself: it can fetch what it was given, and nobody else can. A query's rows are fetched
+//! while it runs, and once; a query that nobody fetches from ends when its time is over.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use arrow_flight::FlightData;
-use futures::Stream;
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::error::FlightError;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
+use tamis_files::describe::message;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::frontend::Streamed;
 use crate::access::random_token;
-use crate::scheduler::Scheduler;
 
 /// How often is looked for what nobody comes for.
 const LOOKS: Duration = Duration::from_secs(5);
-/// A result that was read to its end is kept for so long, for clients that ask again.
-const KEEP_READ: Duration = Duration::from_secs(30);
+
+/// The rows of a query that runs. It ends with them.
+pub(super) struct Rows {
+    pub(super) schema: SchemaRef,
+    pub(super) rows: SendableRecordBatchStream,
+    /// What is to last as long as the query.
+    pub(super) with: Box<dyn Send>,
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rows").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+/// What a ticket stands for.
+pub(super) enum Kept {
+    /// The rows of a query; `None`: they were fetched.
+    Rows(Option<Rows>),
+    /// A result that Ballista's frontend knows by this.
+    Handle(bytes::Bytes),
+}
+
+/// What was found for a ticket.
+pub(super) enum Opened {
+    /// A query's rows.
+    Stream(Streamed),
+    /// A result of the frontend's.
+    Handle(bytes::Bytes),
+}
 
 /// The tickets of a server.
 pub(super) struct Results {
-    scheduler: Scheduler,
     keep: Duration,
-    state: Mutex<State>,
+    tickets: Mutex<HashMap<String, Ticket>>,
 }
 
-#[derive(Default)]
-struct State {
-    tickets: HashMap<String, Ticket>,
-    groups: HashMap<u64, Group>,
-    next: u64,
-}
-
-/// A ticket that was given out.
-#[derive(Clone)]
 struct Ticket {
-    session: String,
-    group: u64,
-    /// What Ballista's frontend knows it by.
-    handle: bytes::Bytes,
-}
-
-/// The tickets of one result.
-struct Group {
-    job: Option<String>,
-    tickets: Vec<String>,
-    unread: HashSet<String>,
+    owner: String,
+    kept: Kept,
     readers: usize,
     touched: Instant,
+    end: CancellationToken,
 }
 
 impl Results {
-    pub(super) fn start(scheduler: Scheduler, keep: Duration) -> Arc<Self> {
-        let results = Arc::new(Self { scheduler, keep, state: Mutex::default() });
+    pub(super) fn start(keep: Duration) -> Arc<Self> {
+        let results = Arc::new(Self { keep, tickets: Mutex::default() });
         let swept = Arc::downgrade(&results);
         tokio::spawn(async move {
             while let Some(results) = swept.upgrade() {
@@ -68,106 +84,88 @@ impl Results {
         results
     }
 
-    /// Tickets for these handles of one result.
-    pub(super) fn seal(
-        &self,
-        session: &str,
-        job: Option<String>,
-        handles: Vec<bytes::Bytes>,
-    ) -> Result<Vec<String>, Status> {
-        let mut state = self.state.lock();
-        let group = state.next;
-        state.next += 1;
-        let tickets: Result<Vec<String>, _> = handles.iter().map(|_| random_token()).collect();
-        let tickets = tickets.map_err(|e| Status::internal(e.to_string()))?;
-        for (ticket, handle) in tickets.iter().zip(handles) {
-            state.tickets.insert(ticket.clone(), Ticket { session: session.into(), group, handle });
+    /// A ticket of this owner's.
+    pub(super) fn keep(&self, owner: &str, kept: Kept) -> Result<String, Status> {
+        let ticket = random_token().map_err(|e| Status::internal(e.to_string()))?;
+        let (owner, end) = (owner.to_string(), CancellationToken::new());
+        let new = Ticket { owner, kept, readers: 0, touched: Instant::now(), end };
+        self.tickets.lock().insert(ticket.clone(), new);
+        Ok(ticket)
+    }
+
+    /// What a ticket of this owner's stands for. It stays while it is read.
+    pub(super) fn open(self: &Arc<Self>, owner: &str, ticket: &str) -> Result<Opened, Status> {
+        let unknown = || Status::not_found("there is no result for this ticket: it was cancelled, or its time is over");
+        let mut tickets = self.tickets.lock();
+        let known = tickets.get_mut(ticket).filter(|known| known.owner == owner).ok_or_else(unknown)?;
+        known.touched = Instant::now();
+        let rows = match &mut known.kept {
+            Kept::Handle(handle) => return Ok(Opened::Handle(handle.clone())),
+            Kept::Rows(rows) => rows.take(),
+        };
+        let rows =
+            rows.ok_or_else(|| Status::not_found("the result of this ticket was fetched: run the query again"))?;
+        known.readers += 1;
+        let reader = Reader { results: Arc::clone(self), ticket: ticket.to_string() };
+        Ok(Opened::Stream(encoded(rows, reader, known.end.clone())))
+    }
+
+    /// Forgets a result of this owner's, and ends its query; whether there was one.
+    pub(super) fn forget(&self, owner: &str, ticket: &str) -> bool {
+        let mut tickets = self.tickets.lock();
+        if tickets.get(ticket).is_none_or(|known| known.owner != owner) {
+            return false;
         }
-        let unread = tickets.iter().cloned().collect();
-        let new = Group { job, tickets: tickets.clone(), unread, readers: 0, touched: Instant::now() };
-        state.groups.insert(group, new);
-        Ok(tickets)
-    }
-
-    /// What a ticket of this session stands for. The result stays while the reader is kept.
-    pub(super) fn open(self: &Arc<Self>, session: &str, ticket: &str) -> Option<(bytes::Bytes, Reader)> {
-        let mut state = self.state.lock();
-        let Ticket { group, handle, .. } = state.tickets.get(ticket).filter(|known| known.session == session)?.clone();
-        let of_group = state.groups.get_mut(&group)?;
-        of_group.readers += 1;
-        of_group.touched = Instant::now();
-        Some((handle, Reader { results: Arc::clone(self), group, ticket: ticket.to_string(), is_read: false }))
-    }
-
-    /// Forgets a result of this session by one of its tickets; whether there was one.
-    pub(super) fn forget(&self, session: &str, ticket: &str) -> bool {
-        let mut state = self.state.lock();
-        let Some(known) = state.tickets.get(ticket).filter(|known| known.session == session) else { return false };
-        let group = known.group;
-        self.remove(&mut state, group);
-        true
+        let forgotten = tickets.remove(ticket);
+        drop(tickets);
+        forgotten.inspect(|known| known.end.cancel()).is_some()
     }
 
     fn sweep(&self) {
-        let mut state = self.state.lock();
-        let is_over = |group: &Group| {
-            let keep = if group.unread.is_empty() { KEEP_READ.min(self.keep) } else { self.keep };
-            group.readers == 0 && group.touched.elapsed() > keep
-        };
-        let over: Vec<u64> = state.groups.iter().filter(|(_, group)| is_over(group)).map(|(id, _)| *id).collect();
-        over.into_iter().for_each(|group| self.remove(&mut state, group));
-    }
-
-    fn remove(&self, state: &mut State, group: u64) {
-        let Some(removed) = state.groups.remove(&group) else { return };
-        removed.tickets.iter().for_each(|ticket| drop(state.tickets.remove(ticket)));
-        if let Some(job) = removed.job {
-            log::debug!("job {job}: its results are removed");
-            self.scheduler.clean_up(job.as_str().into());
-        }
+        let is_over = |ticket: &Ticket| ticket.readers == 0 && ticket.touched.elapsed() > self.keep;
+        let mut tickets = self.tickets.lock();
+        let over: Vec<String> = tickets.iter().filter(|(_, known)| is_over(known)).map(|(id, _)| id.clone()).collect();
+        let over: Vec<Option<Ticket>> = over.iter().map(|id| tickets.remove(id)).collect();
+        drop(tickets);
+        // What ends with a query may take its time.
+        drop(over);
     }
 }
 
 /// Somebody who reads a result.
-pub(super) struct Reader {
+struct Reader {
     results: Arc<Results>,
-    group: u64,
     ticket: String,
-    is_read: bool,
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut state = self.results.state.lock();
-        let Some(group) = state.groups.get_mut(&self.group) else { return };
-        group.readers -= 1;
-        group.touched = Instant::now();
-        if self.is_read {
-            group.unread.remove(&self.ticket);
-        }
+        let mut tickets = self.results.tickets.lock();
+        let Some(known) = tickets.get_mut(&self.ticket) else { return };
+        known.readers -= 1;
+        known.touched = Instant::now();
     }
 }
 
-/// A stream of results that keeps them while it is read.
-pub(super) struct Kept {
-    stream: Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>,
-    reader: Reader,
-}
-
-impl Kept {
-    pub(super) fn new(stream: Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>, reader: Reader) -> Self {
-        Self { stream, reader }
-    }
-}
-
-impl Stream for Kept {
-    type Item = Result<FlightData, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = self.stream.as_mut().poll_next(cx);
-        if matches!(polled, Poll::Ready(None)) {
-            self.reader.is_read = true;
-        }
-        polled
-    }
+/// Rows as Flight sends them, until they end or are no longer wanted.
+fn encoded(rows: Rows, reader: Reader, end: CancellationToken) -> Streamed {
+    let Rows { schema, rows, with } = rows;
+    let rows = rows.map_err(|error| {
+        let status = Status::internal(format!("query execution failed: {}", message(&error)));
+        FlightError::Tonic(Box::new(status))
+    });
+    let data = FlightDataEncoderBuilder::new().with_schema(schema).build(rows).map_err(Status::from);
+    let data: Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>> = Box::pin(data);
+    let state = Some((data, end, (reader, with)));
+    let data = stream::unfold(state, |state| async move {
+        let (mut data, end, kept) = state?;
+        let next = tokio::select! {
+            biased;
+            () = end.cancelled() => return Some((Err(Status::cancelled("the query was cancelled")), None)),
+            next = data.next() => next?,
+        };
+        let is_over = next.is_err();
+        Some((next, (!is_over).then_some((data, end, kept))))
+    });
+    Box::pin(data)
 }

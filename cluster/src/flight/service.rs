@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::front::{IDLE_SESSION, Prepared, TamisFlight, bearer, handle_text, planned, schema_bytes};
 use super::frontend::{Answer, Handshake, Streamed};
-use super::results::Kept;
+use super::results::Opened;
 use super::{PROGRESS, parameters};
 
 /// `CancelResult` of the protocol, whose enumeration arrow-flight keeps to itself.
@@ -87,11 +87,8 @@ impl FlightSqlService for TamisFlight {
                 parameters::bind(&sql, &values, parameters).map_err(|e| Status::invalid_argument(e.to_string()))?;
             return self.run_statement(CommandStatementQuery { query, transaction_id: None }, request, &info).await;
         }
-        let answer = info.answer(self.inner.get_flight_info_prepared_statement(query, request)).await;
-        if let Some(query) = &info.query {
-            self.sessions.end_query(query);
-        }
-        Ok(Response::new(self.seal(&info, answer?.into_inner())?))
+        let answer = info.answer(self.inner.get_flight_info_prepared_statement(query, request)).await?;
+        Ok(Response::new(self.seal(&info, answer.into_inner())?))
     }
 
     async fn get_flight_info_catalogs(
@@ -155,12 +152,13 @@ impl FlightSqlService for TamisFlight {
     ) -> Answer<Response<Streamed>> {
         let (info, request) = self.enter(request).await?;
         let ours = handle_text(&ticket.statement_handle);
-        let Some((statement_handle, reader)) = self.results.open(&info.owner, &ours) else {
-            return Err(Status::not_found("there is no result for this ticket: it was fetched, or its time is over"));
-        };
-        let ticket = TicketStatementQuery { statement_handle };
-        let response = info.answer(self.inner.do_get_statement(ticket, request)).await?;
-        Ok(response.map(|stream| Box::pin(Kept::new(stream, reader)) as Streamed))
+        match self.results.open(&info.owner, &ours)? {
+            Opened::Stream(rows) => Ok(Response::new(rows)),
+            Opened::Handle(statement_handle) => {
+                let ticket = TicketStatementQuery { statement_handle };
+                info.answer(self.inner.do_get_statement(ticket, request)).await
+            }
+        }
     }
 
     async fn do_get_catalogs(&self, query: CommandGetCatalogs, request: Request<Ticket>) -> Answer<Response<Streamed>> {
@@ -277,7 +275,7 @@ impl FlightSqlService for TamisFlight {
         info.answer(self.inner.do_action_close_prepared_statement(query, request)).await
     }
 
-    /// The query of a FlightInfo has ended: what is left to cancel is its result.
+    /// Ends a query by the FlightInfo that was given for it.
     async fn do_action_cancel_query(
         &self,
         query: ActionCancelQueryRequest,

@@ -14,8 +14,9 @@ use futures::future::BoxFuture;
 use parking_lot::RwLock;
 use tamis_engine::EngineError;
 use tamis_files::tables::FileTables;
+use tamis_planner::ScoreQueryPlanner;
 
-use super::planner::{ClusterPlanner, Slots};
+use super::slots::Slots;
 use crate::opaque::Opaque;
 use crate::session;
 
@@ -58,7 +59,8 @@ impl Catalog {
             id,
             config,
             Arc::clone(&self.runtime),
-            Arc::new(ClusterPlanner::new(self.slots.clone())),
+            // Models are the executors' business: that there is one of a name is not looked at here.
+            Arc::new(ScoreQueryPlanner::unchecked()),
         );
         let state = context.state_weak_ref();
         let options = context.copied_config().options().catalog.clone();

@@ -2,8 +2,8 @@
 
 mod ballista;
 mod catalog;
-mod planner;
 mod policy;
+mod slots;
 mod watch;
 
 pub(crate) use ballista::{BallistaScheduler, Scheduler};

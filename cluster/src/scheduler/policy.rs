@@ -5,20 +5,13 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use async_trait::async_trait;
 use ballista_core::JobId;
-use ballista_core::config::BallistaConfig;
-use ballista_core::execution_plans::{RangeShuffleReaderExec, ShuffleReaderExec};
 use ballista_core::serde::protobuf::{AvailableVcores, job_status};
 use ballista_core::serde::scheduler::TaskKey;
 use ballista_scheduler::cluster::{BoundTask, DistributionPolicy};
 use ballista_scheduler::state::execution_graph::{TaskDescription, create_task_info};
 use ballista_scheduler::state::execution_stage::RunningStage;
 use ballista_scheduler::state::task_manager::JobInfoCache;
-use datafusion::common::tree_node::TreeNode;
 use datafusion::error::Result;
-use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
-use datafusion::physical_plan::{Distribution, ExecutionPlan, ExecutionPlanProperties};
 
 use super::watch::Watch;
 use crate::models::ModelsWanted;
@@ -78,79 +71,28 @@ impl DistributionPolicy for ByModel {
     }
 }
 
-/// Binds one task of a stage: what Ballista's own policies do, which it does not let others call.
-///
-/// A stage with a collapse, where one operator takes the rows of all partitions, is one task with all of them.
+/// Binds one partition of a stage as a task: what Ballista's own policies do, which it does not let others call.
 fn bind(stage: &mut RunningStage, session: &str, job: &JobId, budget: &mut AvailableVcores) -> Option<BoundTask> {
     if budget.vcores == 0 {
         return None;
     }
-    let collapses = collapses(&stage.plan) || unites_collapsed(&stage.plan);
-    let partitions = match collapses {
-        true => usize::MAX,
-        false => (budget.vcores as usize).min(most_partitions(stage)),
-    };
-    let partitions = stage.pending.next_slice(partitions);
-    if partitions.is_empty() {
-        return None;
-    }
-    let vcores = if collapses { 1 } else { partitions.len() as u32 };
-    let attempt = partitions.iter().filter_map(|partition| stage.task_failure_numbers.get(*partition)).max();
+    let partitions = stage.pending.next_slice(1);
+    let &partition = partitions.first()?;
     let task = stage.task_infos.len();
     let mut info = create_task_info(budget.executor_id.clone(), task);
     info.global_input_partition_ids = partitions.clone();
-    info.vcores_consumed = vcores;
+    info.vcores_consumed = 1;
     let description = TaskDescription {
         session_id: session.to_string(),
         key: TaskKey { job_id: job.clone(), stage_id: stage.stage_id, task_id: task },
         stage_attempt_num: stage.stage_attempt_num,
-        task_attempt: attempt.copied().unwrap_or(0),
+        task_attempt: stage.task_failure_numbers.get(partition).copied().unwrap_or(0),
         global_input_partition_ids: partitions,
-        vcores_consumed: vcores,
+        vcores_consumed: 1,
         plan: Arc::clone(&stage.plan),
         session_config: Arc::clone(&stage.session_config),
     };
     stage.task_infos.push(info);
-    budget.vcores -= vcores.min(budget.vcores);
+    budget.vcores -= 1;
     Some((budget.executor_id.clone(), description))
-}
-
-fn most_partitions(stage: &RunningStage) -> usize {
-    let config = stage.session_config.options().extensions.get::<BallistaConfig>();
-    config.map(BallistaConfig::max_partitions_per_task).filter(|most| *most > 0).unwrap_or(usize::MAX)
-}
-
-/// Whether a union stands above an operator that takes the rows of all partitions of one of its inputs.
-///
-/// Ballista cuts a plan to the partitions of a task by cutting its scans, and does not cut those below such an operator: of
-/// two tasks, one for each input, both would give the rows of both (docs/upstream.md). So they are one task.
-fn unites_collapsed(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    fn is_collapse(node: &Arc<dyn ExecutionPlan>) -> bool {
-        node.is::<CoalescePartitionsExec>()
-            || node.is::<SortPreservingMergeExec>()
-            || matches!(
-                node.input_distribution_requirements().child_distribution(0),
-                Some(Distribution::SinglePartition)
-            )
-    }
-    let is_union = |node: &Arc<dyn ExecutionPlan>| node.is::<UnionExec>() || node.is::<InterleaveExec>();
-    plan.exists(|node| {
-        Ok(is_union(node)
-            && node.children().into_iter().any(|child| child.exists(|n| Ok(is_collapse(n))).unwrap_or(true)))
-    })
-    .unwrap_or(true)
-}
-
-/// Whether an operator below the stage's writer gives one partition.
-fn collapses(writer: &Arc<dyn ExecutionPlan>) -> bool {
-    fn within(node: &Arc<dyn ExecutionPlan>) -> bool {
-        if node.is::<ShuffleReaderExec>() || node.is::<RangeShuffleReaderExec>() {
-            return false;
-        }
-        if node.output_partitioning().partition_count() == 1 {
-            return true;
-        }
-        matches!(node.children().as_slice(), [child] if within(child))
-    }
-    matches!(writer.children().as_slice(), [child] if within(child))
 }

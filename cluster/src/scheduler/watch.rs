@@ -19,7 +19,7 @@ use tonic::transport::Channel;
 use tower::{Service, ServiceExt};
 
 use super::ballista::Scheduler;
-use super::planner::Slots;
+use super::slots::Slots;
 use crate::executor::status::{CANCEL_PATH, ExecutorState, STATUS_PATH, WAKE_PATH};
 use crate::models::ModelsWanted;
 use crate::net::{Link, NetError};
@@ -44,8 +44,6 @@ pub(crate) struct Lost {
     pub(crate) executor: String,
     /// The query that is concerned; `None`: all that have used the executor.
     pub(crate) job: Option<String>,
-    /// The queries for which tasks have run on the executor, as far as it has told.
-    pub(crate) jobs: BTreeSet<String>,
     /// What happened.
     pub(crate) reason: String,
 }
@@ -175,27 +173,6 @@ impl Watch {
         }
     }
 
-    /// Waits until each of these executors has answered once more; or says which does not.
-    pub(crate) async fn answer_now(&self, executors: BTreeSet<String>) -> Result<(), String> {
-        let since = Instant::now();
-        loop {
-            let mut waiting = false;
-            {
-                let states = self.states.read();
-                for executor in &executors {
-                    match states.get(executor) {
-                        Some(seen) => waiting |= seen.asked < since,
-                        None => return Err(format!("executor {executor} was lost")),
-                    }
-                }
-            }
-            if !waiting {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
     /// Begins a query; `None` if no more are taken.
     pub(crate) fn begin_query(self: &Arc<Self>) -> Option<RunningQuery> {
         self.queries.fetch_add(1, Ordering::Relaxed);
@@ -223,15 +200,9 @@ impl Watch {
         self.cluster.job_state().get_execution_graph(&id).await.ok().flatten()
     }
 
-    /// Whether tasks of a job have run or run on an executor.
-    pub(crate) async fn has_used(&self, job: &str, executor: &str) -> bool {
-        use ballista_core::serde::protobuf::task_status::Status;
-        let Some(graph) = self.graph(job).await else { return true };
-        graph.stages().values().filter_map(|stage| stage.task_infos()).flatten().any(|task| match &task.task_status {
-            Status::Running(running) => running.executor_id == executor,
-            Status::Successful(successful) => successful.executor_id == executor,
-            Status::Failed(_) => false,
-        })
+    /// How many tasks the executors run at once.
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
     }
 
     fn tell_lost(&self, lost: Lost) {
@@ -275,11 +246,10 @@ async fn watch_one(watch: Arc<Watch>, executor: ExecutorMetadata) {
         Ok(mut one) => one.run().await,
         Err(error) => error.to_string(),
     };
-    let seen = watch.states.write().remove(&executor.id);
-    let jobs = seen.map(|seen| seen.state.tasks.jobs.into_keys().collect()).unwrap_or_default();
+    watch.states.write().remove(&executor.id);
     log::warn!("executor {} at {}:{}: {reason}", executor.id, executor.host, executor.port);
     let reason = format!("the executor at {}:{} was lost: {reason}", executor.host, executor.port);
-    watch.tell_lost(Lost { executor: executor.id.clone(), job: None, jobs, reason });
+    watch.tell_lost(Lost { executor: executor.id.clone(), job: None, reason });
     // One that is only slow ends what it does when it can be reached, and comes back as a new one.
     watch.scheduler.give_up(&executor.id, "it did not answer").await;
 }
@@ -411,7 +381,7 @@ impl<'a> Executor<'a> {
                         self.metadata.host, self.metadata.port
                     );
                     let executor = self.metadata.id.clone();
-                    self.watch.tell_lost(Lost { executor, job: Some(job.clone()), jobs: BTreeSet::new(), reason });
+                    self.watch.tell_lost(Lost { executor, job: Some(job.clone()), reason });
                 }
                 missing.insert(job, times);
             }

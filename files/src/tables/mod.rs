@@ -30,7 +30,7 @@ use bounded::{BoundedTable, Bounds, can_stream_all};
 use format::FileKind;
 use location::TableLocation;
 pub use location::looks_like_a_file;
-pub use spread::spread;
+pub use spread::{Spread, spread};
 
 /// Makes a table of a name that is a path, a glob or a URL.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use datafusion::catalog::Session;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource};
@@ -26,35 +26,30 @@ const LEAST_ROWS: u64 = 16;
 /// Where there are so many files for each partition, files are spread and none is split.
 const FILES_A_PARTITION: usize = 4;
 
-/// The plan with its scans below score nodes in about as many partitions as are wanted.
-pub async fn spread(
-    plan: Arc<dyn ExecutionPlan>,
-    session: &dyn Session,
-    wanted: usize,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    let mut scans = vec![];
+/// A scan, and the same cut into more partitions: each of its own is the next few of those, in order.
+#[derive(Debug, Clone)]
+pub struct Spread {
+    /// The scan as it stands in the plan.
+    pub scan: Arc<dyn ExecutionPlan>,
+    /// The same rows in the same order, in more partitions.
+    pub into: Arc<dyn ExecutionPlan>,
+    /// Of how many of these each partition of the scan consists.
+    pub counts: Vec<usize>,
+}
+
+/// The scans below score nodes of a plan that can be cut into about as many partitions as are wanted.
+pub async fn spread(plan: &Arc<dyn ExecutionPlan>, session: &dyn Session, wanted: usize) -> Result<Vec<Spread>> {
+    let mut scans: Vec<Arc<dyn ExecutionPlan>> = vec![];
     plan.apply(|node| {
-        if node.is::<ScoreExec>() {
-            scans.extend(scan_below(node));
-        }
+        let scan = node.is::<ScoreExec>().then(|| scan_below(node)).flatten();
+        scans.extend(scan.filter(|scan| !scans.iter().any(|known| Arc::ptr_eq(known, scan))));
         Ok(TreeNodeRecursion::Continue)
     })?;
-    let mut replaced: Vec<(Arc<dyn ExecutionPlan>, Arc<dyn ExecutionPlan>)> = vec![];
+    let mut spread = vec![];
     for scan in scans {
-        if replaced.iter().any(|(old, _)| Arc::ptr_eq(old, &scan)) {
-            continue;
-        }
-        if let Some(spread) = spread_scan(&scan, session, wanted).await? {
-            replaced.push((scan, spread));
-        }
+        spread.extend(spread_scan(&scan, session, wanted).await?);
     }
-    let plan = plan.transform_up(|node| {
-        Ok(match replaced.iter().find(|(old, _)| Arc::ptr_eq(old, &node)) {
-            Some((_, new)) => Transformed::yes(Arc::clone(new)),
-            None => Transformed::no(node),
-        })
-    })?;
-    Ok(plan.data)
+    Ok(spread)
 }
 
 /// The scan that a score node's rows come from, if nothing between joins, sorts or counts them.
@@ -69,11 +64,7 @@ fn scan_below(node: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
     }
 }
 
-async fn spread_scan(
-    scan: &Arc<dyn ExecutionPlan>,
-    session: &dyn Session,
-    most: usize,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+async fn spread_scan(scan: &Arc<dyn ExecutionPlan>, session: &dyn Session, most: usize) -> Result<Option<Spread>> {
     let Some(config) = scan_of(scan) else { return Ok(None) };
     let Some((guarded, _)) = parts(config.file_source().as_ref()) else { return Ok(None) };
     let files: Vec<PartitionedFile> = config.file_groups.iter().flat_map(FileGroup::iter).cloned().collect();
@@ -87,20 +78,29 @@ async fn spread_scan(
         return Ok(None);
     }
     let cache = session.runtime_env().cache_manager.get_file_metadata_cache();
-    let mut rows = Vec::with_capacity(files.len());
-    for file in &files {
-        let metadata = DFParquetMetadata::new(store.as_ref(), &file.object_meta)
-            .with_file_metadata_cache(Some(Arc::clone(&cache)))
-            .fetch_metadata()
-            .await?;
-        rows.push(metadata.file_metadata().num_rows().max(0) as u64);
+    let mut groups = Vec::with_capacity(config.file_groups.len());
+    for group in &config.file_groups {
+        let mut rows = Vec::with_capacity(group.len());
+        for file in group.iter() {
+            let metadata = DFParquetMetadata::new(store.as_ref(), &file.object_meta)
+                .with_file_metadata_cache(Some(Arc::clone(&cache)))
+                .fetch_metadata()
+                .await?;
+            rows.push(metadata.file_metadata().num_rows().max(0) as u64);
+        }
+        groups.push((group.files(), rows));
     }
-    let total: u64 = rows.iter().sum();
-    let partitions = usize::try_from(total.div_ceil(LEAST_ROWS)).unwrap_or(usize::MAX).clamp(1, most);
-    if partitions <= config.file_groups.len() {
+    let total: u64 = groups.iter().flat_map(|(_, rows)| rows).sum();
+    let partitions = total.div_ceil(LEAST_ROWS).clamp(1, most as u64);
+    if partitions <= groups.len() as u64 {
         return Ok(None);
     }
-    let groups = cut(&files, &rows, partitions as u64);
+    let share = |rows: &[u64]| (rows.iter().sum::<u64>() * partitions / total.max(1)).max(1);
+    let cut: Vec<Vec<FileGroup>> = groups.iter().map(|(files, rows)| cut(files, rows, share(rows))).collect();
+    // A partition without rows stays one.
+    let cut = cut.into_iter().map(|pieces| if pieces.is_empty() { vec![FileGroup::new(vec![])] } else { pieces });
+    let cut: Vec<Vec<FileGroup>> = cut.collect();
+    let counts = cut.iter().map(Vec::len).collect();
     let source: Arc<dyn FileSource> = match config.file_source().downcast_ref::<StreamedParquet>() {
         Some(streamed) => Arc::new(streamed.cut()),
         None => {
@@ -110,9 +110,11 @@ async fn spread_scan(
             Arc::new(StreamedParquet::new(guarded.clone(), streaming))
         }
     };
-    let config: FileScanConfig =
-        FileScanConfigBuilder::from(config.clone()).with_source(source).with_file_groups(groups).build();
-    Ok(Some(DataSourceExec::from_data_source(config)))
+    let config: FileScanConfig = FileScanConfigBuilder::from(config.clone())
+        .with_source(source)
+        .with_file_groups(cut.into_iter().flatten().collect())
+        .build();
+    Ok(Some(Spread { scan: Arc::clone(scan), into: DataSourceExec::from_data_source(config), counts }))
 }
 
 /// Cuts files of so many rows into groups with about equally many, in order.

@@ -1,6 +1,7 @@
 //! A cluster of real processes on loopback.
 
 mod faults;
+mod random;
 mod roles;
 mod store;
 mod suite;

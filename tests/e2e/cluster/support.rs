@@ -100,6 +100,8 @@ pub(crate) struct Cluster {
     pub(crate) url: String,
     pub(crate) folder: tempfile::TempDir,
     options: Vec<String>,
+    /// How many executors were started.
+    started: usize,
 }
 
 impl Cluster {
@@ -109,18 +111,25 @@ impl Cluster {
         let mut scheduler = Server::start(folder.path(), "scheduler", &["scheduler", "--bind", "127.0.0.1:0"]);
         let url = scheduler.address();
         let options = options.iter().map(ToString::to_string).collect();
-        let mut cluster = Self { scheduler, executors: vec![], url, folder, options };
+        let mut cluster = Self { scheduler, executors: vec![], url, folder, options, started: 0 };
         (0..executors).for_each(|_| cluster.add_executor());
         cluster.wait_for(executors);
         cluster
     }
 
     pub(crate) fn add_executor(&mut self) {
-        let name = format!("executor-{}", self.executors.len());
+        self.started += 1;
+        let name = format!("executor-{}", self.started);
         let mut args = vec!["executor", "--scheduler", &self.url];
         args.extend(self.options.iter().map(String::as_str));
         let executor = Server::start(self.folder.path(), &name, &args);
         self.executors.push(executor);
+    }
+
+    /// Starts an executor in the place of one that has ended.
+    pub(crate) fn replace_executor(&mut self, at: usize) {
+        self.add_executor();
+        drop(self.executors.swap_remove(at));
     }
 
     /// Waits until so many executors are known.

@@ -1,12 +1,14 @@
 //! The sessions of a cluster: a scheduler's, and what an executor begins a task's with.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ballista_core::config::BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::registry::BallistaFunctionRegistry;
 use datafusion::execution::context::QueryPlanner;
-use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::optimizer::Optimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tamis_engine::EngineError;
@@ -42,6 +44,18 @@ pub(crate) fn cluster_session(
     planner: Arc<dyn QueryPlanner + Send + Sync>,
 ) -> SessionContext {
     build(SessionParts { config, runtime, rules: Optimizer::new().rules, planner, id: Some(id.into()) })
+}
+
+/// What a process' queries share: object stores, memory of so many bytes, and a folder for what spills.
+pub(crate) fn runtime(memory: Option<usize>, spilled: Option<PathBuf>) -> Result<Arc<RuntimeEnv>, EngineError> {
+    let mut runtime = RuntimeEnvBuilder::from_runtime_env(tamis_files::runtime()?.as_ref());
+    if let Some(folder) = spilled {
+        runtime = runtime.with_temp_file_path(folder);
+    }
+    if let Some(bytes) = memory {
+        runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
+    }
+    Ok(runtime.build_arc()?)
 }
 
 /// What an executor knows of functions: all that a session does.

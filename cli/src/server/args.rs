@@ -39,6 +39,10 @@ pub(crate) struct CommonArgs {
     #[arg(long, value_parser = choice::<DtypeChoice>, env = "TAMIS_DTYPE")]
     dtype: Option<String>,
 
+    /// Bytes that sorts, joins and aggregates may take in this process before they spill [default: unbounded]
+    #[arg(long, value_name = "BYTES", env = "TAMIS_MEMORY")]
+    memory: Option<usize>,
+
     /// Listen at an address that others reach though nobody is asked for credentials
     #[arg(long, env = "TAMIS_INSECURE", num_args = 0..=1, default_missing_value = "true")]
     insecure: Option<bool>,
@@ -80,7 +84,7 @@ pub(crate) struct SchedulerArgs {
     #[arg(long, value_name = "NAME=PATH|URL", value_parser = assignment)]
     table: Vec<(String, String)>,
 
-    /// Seconds after which results that nobody fetches are removed [default: 600]
+    /// Seconds after which a query that nobody fetches from is ended [default: 600]
     #[arg(long, value_name = "SECONDS", env = "TAMIS_KEEP_RESULTS")]
     keep_results: Option<u64>,
 
@@ -96,11 +100,7 @@ pub(crate) struct ExecutorArgs {
     #[arg(long, value_name = "N", env = "TAMIS_SLOTS")]
     slots: Option<usize>,
 
-    /// Bytes that sorts, joins and aggregates may take before they spill [default: unbounded]
-    #[arg(long, value_name = "BYTES", env = "TAMIS_MEMORY")]
-    memory: Option<usize>,
-
-    /// Where results lie until they are fetched [default: a temporary folder]
+    /// Where rows of tasks lie until they are read, and what spills [default: a temporary folder]
     #[arg(long, value_name = "PATH", env = "TAMIS_WORK_DIR")]
     work_dir: Option<PathBuf>,
 }
@@ -185,6 +185,7 @@ impl CommonArgs {
                 config.options.insert(key.into(), toml::Value::String(value));
             }
         }
+        over(self.memory, &mut config.memory);
         over(self.insecure, &mut config.insecure);
         over(self.drain, &mut config.drain);
         over(self.log_format, &mut config.log_format);
@@ -211,7 +212,6 @@ impl SchedulerArgs {
 impl ExecutorArgs {
     fn apply(self, config: &mut Config) {
         over(self.slots, &mut config.slots);
-        over(self.memory, &mut config.memory);
         over(self.work_dir, &mut config.work_dir);
     }
 }

@@ -108,6 +108,7 @@ impl Server {
             access: Arc::clone(&self.access),
             options: self.options(),
             tables: self.config.tables.clone().into_iter().collect(),
+            memory: self.config.memory,
             keep_results: Duration::from_secs(self.config.keep_results.unwrap_or(KEEP_RESULTS)),
         })
     }

@@ -23,9 +23,7 @@ use ballista_executor::executor::Executor;
 use ballista_executor::executor_process::{ExecutorProcessConfig, structure_executor_metadata};
 use ballista_executor::flight_service::BallistaFlightService;
 use ballista_executor::metrics::LoggingMetricsCollector;
-use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use tamis_engine::{EngineError, stand_in};
+use tamis_engine::stand_in;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -117,12 +115,7 @@ pub async fn start(settings: &ExecutorSettings) -> Result<RunningExecutor, Clust
         ..ExecutorProcessConfig::default()
     });
 
-    let mut runtime = RuntimeEnvBuilder::from_runtime_env(tamis_files::runtime().map_err(EngineError::from)?.as_ref())
-        .with_temp_file_path(work_dir.join("spilled"));
-    if let Some(bytes) = settings.memory {
-        runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
-    }
-    let runtime = runtime.build_arc()?;
+    let runtime = session::runtime(settings.memory, Some(work_dir.join("spilled")))?;
     let work_dir = work_dir.display().to_string();
     let executor = Arc::new(Executor::new(
         structure_executor_metadata(&process, settings.slots as u32),

@@ -24,7 +24,7 @@ use super::request::RequestInfo;
 use super::results::Rows;
 use super::sessions::Sessions;
 use crate::codec::physical_codec;
-use crate::gather::{News, Query, cut, settle};
+use crate::gather::{News, Query, cut, settle, sorted_last};
 use crate::models::ModelsWanted;
 use crate::opaque::Opaque;
 use crate::scheduler::{Catalog, Scheduler, Watch};
@@ -108,7 +108,7 @@ impl Backend {
         context: &Arc<SessionContext>,
         plan: &LogicalPlan,
     ) -> Result<Begun> {
-        let planned = context.state().create_physical_plan(plan).await?;
+        let planned = sorted_last(context.state().create_physical_plan(plan).await?)?;
         let wanted = ModelsWanted::by(&planned, context.copied_config().options());
         let (sessions, id) = (self.sessions.clone(), request.query.clone());
         if let Some(id) = &id {
@@ -126,6 +126,7 @@ impl Backend {
             });
         };
         let (scheduler, in_session, name) = (Arc::clone(&self.scheduler), Arc::clone(context), name.to_string());
+        let query_name = name.clone();
         let submit = move |plan, statuses| {
             let (scheduler, context, name) = (Arc::clone(&scheduler), Arc::clone(&in_session), name.clone());
             let begun = async move {
@@ -137,6 +138,7 @@ impl Backend {
         let (codec, tasks) = (physical_codec(), context.task_ctx());
         let settle = move |plan: &Arc<dyn ExecutionPlan>| settle(plan, codec.as_ref(), &tasks);
         let query = Query::new(
+            query_name,
             Arc::clone(&self.scheduler),
             Arc::clone(&self.watch),
             wanted,

@@ -109,7 +109,26 @@ fn is_splittable(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.children().is_empty() || (is_itself && plan.children().into_iter().all(is_splittable))
 }
 
-/// Whether each partition of a plan comes of one partition of a scan of files.
+/// The plan with its rows sorted when they have been scored, not before: DataFusion sorts first where it can, and rows that are sorted
+/// by then are those of one task.
+pub(crate) fn sorted_last(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = plan.transform_up(|node| {
+        let sort = node.children().first().and_then(|input| input.downcast_ref::<SortExec>()).cloned();
+        // One that scores until it has enough counts on the order.
+        let takes_all = node.downcast_ref::<ScoreExec>().is_some_and(|score| score.sieve().is_none());
+        let Some(sort) = sort.filter(|sort| takes_all && sort.fetch().is_none()) else {
+            return Ok(Transformed::no(node));
+        };
+        let scored = replace_children_if_necessary(node, vec![Arc::clone(sort.input())])?;
+        // The columns that it sorts by are in the same places.
+        let sorted = SortExec::new(sort.expr().clone(), scored);
+        Ok(Transformed::yes(Arc::new(sorted.with_preserve_partitioning(sort.preserve_partitioning())) as _))
+    })?;
+    Ok(plan.data)
+}
+
+/// Whether each partition of a plan comes of one partition of a scan of files. Rows that are scored come straight from there: those of a
+/// partition that were put together first are better scored by several executors.
 fn is_part(plan: &Arc<dyn ExecutionPlan>) -> bool {
     if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
         let source: &dyn std::any::Any = scan.data_source().as_ref();
@@ -132,7 +151,18 @@ fn is_map(plan: &Arc<dyn ExecutionPlan>, input: &Arc<dyn ExecutionPlan>) -> bool
     if let Some(sort) = plan.downcast_ref::<SortExec>() {
         return sort.preserve_partitioning() || is_one;
     }
+    if plan.is::<ScoreExec>() {
+        return is_from_scan(input);
+    }
     is_by_rows(plan) || plan.is::<LocalLimitExec>() || plan.is::<UnnestExec>()
+}
+
+/// Whether a plan's rows are a scan's, one by one.
+fn is_from_scan(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    match plan.children().as_slice() {
+        [input] => is_by_rows(plan) && is_from_scan(input),
+        children => children.is_empty(),
+    }
 }
 
 fn is_whole(aggregate: &AggregateExec) -> bool {

@@ -12,6 +12,6 @@ mod run;
 mod settle;
 mod spool;
 
-pub(crate) use cut::cut;
+pub(crate) use cut::{cut, sorted_last};
 pub(crate) use query::{News, Query};
 pub(crate) use settle::settle;

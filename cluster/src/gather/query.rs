@@ -1,13 +1,13 @@
 //! A query whose parts run on executors.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ballista_core::{JobId, JobStatusSubscriber};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use std::sync::Arc;
 
 use crate::models::ModelsWanted;
 use crate::scheduler::{Scheduler, Watch};
@@ -31,6 +31,8 @@ pub(crate) enum News<'a> {
 
 /// A query whose parts run on executors.
 pub(crate) struct Query {
+    /// Its text, as far as it is told.
+    name: String,
     pub(super) scheduler: Scheduler,
     pub(super) watch: Arc<Watch>,
     wanted: ModelsWanted,
@@ -48,6 +50,7 @@ impl std::fmt::Debug for Query {
 
 impl Query {
     pub(crate) fn new(
+        name: String,
         scheduler: Scheduler,
         watch: Arc<Watch>,
         wanted: ModelsWanted,
@@ -55,7 +58,7 @@ impl Query {
         settle: Settle,
         tell: Box<dyn Fn(News<'_>) + Send + Sync>,
     ) -> Self {
-        Self { scheduler, watch, wanted, submit, settle, tell, jobs: Mutex::default() }
+        Self { name, scheduler, watch, wanted, submit, settle, tell, jobs: Mutex::default() }
     }
 
     /// The jobs that have begun for it, in order.
@@ -71,7 +74,9 @@ impl Query {
     /// Begins a job: a task for each of the plan's partitions.
     pub(super) async fn begin(&self, plan: Arc<dyn ExecutionPlan>, statuses: JobStatusSubscriber) -> Result<JobId> {
         self.wait_for_executors().await?;
+        let tasks = plan.output_partitioning().partition_count();
         let job = (self.submit)(plan, statuses).await?;
+        log::info!("job {job} begins: {tasks} tasks of {}", self.name);
         (self.tell)(News::Job(&job));
         self.jobs.lock().push(job.clone());
         Ok(job)

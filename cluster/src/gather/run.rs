@@ -175,7 +175,6 @@ impl Driver {
             false => restrict_plan_to_partitions(Arc::clone(&self.plan), &partitions)?,
         };
         let id = self.query.begin(plan, statuses.clone()).await?;
-        log::info!("job {id} begins: {} tasks", partitions.len());
         for partition in &partitions {
             if let Some(owner) = self.owner.get_mut(*partition) {
                 *owner = Some(self.jobs.len());

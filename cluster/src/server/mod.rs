@@ -11,7 +11,6 @@ use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
 use ballista_scheduler::scheduler_process::create_scheduler;
-use tamis_engine::EngineError;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +49,9 @@ pub struct SchedulerSettings {
     pub options: Vec<(String, String)>,
     /// The tables that every session knows, by name.
     pub tables: Vec<(String, String)>,
-    /// For how long results that nobody fetches are kept.
+    /// Bytes that sorts, joins and aggregates may take before they spill.
+    pub memory: Option<usize>,
+    /// For how long a query waits that nobody fetches from.
     pub keep_results: Duration,
 }
 
@@ -72,8 +73,8 @@ pub async fn start(settings: SchedulerSettings) -> Result<RunningScheduler, Clus
     let address = listener.local_addr().map_err(NetError::Serve)?;
     // They are tried here, so that they do not fail there.
     let config = session::cluster_config(&settings.options, &settings.link)?;
-    let catalog =
-        Arc::new(Catalog::new(settings.tables.clone(), config, tamis_files::runtime().map_err(EngineError::from)?));
+    let runtime = session::runtime(settings.memory, None)?;
+    let catalog = Arc::new(Catalog::new(settings.tables.clone(), config, runtime));
 
     let work = Arc::new(tokio::sync::watch::Sender::new(0_u64));
     let policy = Arc::new(ByModel::default());
@@ -134,7 +135,7 @@ fn ballista_config(
     config.grpc_server_max_decoding_message_size = MESSAGE_BYTES as u32;
     config.grpc_server_max_encoding_message_size = MESSAGE_BYTES as u32;
     config.grpc_client_max_message_size = MESSAGE_BYTES as u32;
-    // Results are removed when they have been fetched, or nobody comes for them: not by the clock.
+    // Rows of tasks are removed when they have been read, or nobody wants them: not by the clock.
     config.finished_job_data_clean_up_interval_seconds = 0;
     // Ballista's redirects to a page elsewhere, with the scheduler's address.
     config.web_tui_route = "/ballista".into();

@@ -122,9 +122,12 @@ fn an_executor_that_joins_takes_its_share() {
     let mut cluster = Cluster::start(1, &EXECUTOR);
     let (output, _) = disturbed(&mut cluster, &scan(), Cluster::add_executor);
     assert_right(&output, &scan());
-    let progress = cluster.progress();
-    let executors = progress["executors"].as_array().expect("executors");
-    assert!(executors.len() == 2 && executors.iter().all(|e| e["rows"].as_u64() > Some(0)), "{progress}");
+    // They tell once a second.
+    wait_until("both have scored", || {
+        let progress = cluster.progress();
+        let executors = progress["executors"].as_array().expect("executors");
+        executors.len() == 2 && executors.iter().all(|e| e["rows"].as_u64() > Some(0))
+    });
 }
 
 #[test]

@@ -108,8 +108,4 @@ fn options_and_errors_reach_as_far_as_in_one_process() {
     assert!(error.contains("scoring with unifilter: ") && error.contains("tamis.scoring.on_error"), "{error}");
     let unknown = cluster.sql(&format!("SELECT sum(unifilter(image, text, 'strict')) FROM '{CAPTIONS}'")).error();
     assert!(unknown.contains("none of the 1 executors has the model strict"), "{unknown}");
-    let off = format!("SELECT count(*) FROM '{CAPTIONS}'");
-    let set = "ballista.planner.adaptive.enabled=false";
-    let refused = Tamis::sql(["--remote", &cluster.url, "--set", set], &off).error();
-    assert!(refused.contains("adaptive") && refused.contains("SET ballista"), "{refused}");
 }

@@ -120,7 +120,7 @@ def main():
 
 
 def costs(cluster, rows_file, rounds):
-    """What a task and a shuffle cost: the same query in few and in many partitions."""
+    """What a task costs: the same query in few and in many partitions."""
 
     def seconds(query, partitions):
         options = ("--set", f"datafusion.execution.target_partitions={partitions}")
@@ -129,13 +129,10 @@ def costs(cluster, rows_file, rounds):
 
     few, many = 16, 256
     scan = f"SELECT uid FROM '{rows_file}' WHERE width < 0"
-    group = f"SELECT count(*) FROM (SELECT uid, count(*) FROM '{rows_file}' GROUP BY uid)"
     task = (seconds(scan, many) - seconds(scan, few)) / (many - few)
-    shuffle = (seconds(group, 64) - seconds(group, few)) / (64 - few)
     alone = seconds("SELECT 1", few)
-    print(f"SELECT 1: {alone * 1e3:.0f} ms; a task: {task * 1e3:.2f} ms of the whole; a partition of a shuffle: "
-          f"{shuffle * 1e3:.2f} ms", file=sys.stderr)
-    return {"select_1_ms": round(alone * 1e3), "task_ms": round(task * 1e3, 2), "shuffle_partition_ms": round(shuffle * 1e3, 2)}
+    print(f"SELECT 1: {alone * 1e3:.0f} ms; a task: {task * 1e3:.2f} ms of the whole", file=sys.stderr)
+    return {"select_1_ms": round(alone * 1e3), "task_ms": round(task * 1e3, 2)}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 //! The tasks of a part: begun as one job, and those of them again that are lost with an executor.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +50,6 @@ impl Run {
             jobs: vec![],
             owner: vec![None; count],
             attempts: vec![0; count],
-            lost: HashSet::new(),
         };
         let driver = SpawnedTask::spawn(driver.drive(partitions, of_readers));
         Self { schema, places, unread, _driver: driver }
@@ -93,8 +92,11 @@ struct Job {
     id: JobId,
     /// Which partition of the part each of its own is.
     partitions: Vec<usize>,
-    /// How many of its tasks were known to have ended.
+    /// How many of its tasks were known to have ended, and how many places of rows it had told.
     known: usize,
+    told: usize,
+    /// The first so many places of an executor's that was lost are none any more. Should it come back, later ones are.
+    gone: HashMap<String, usize>,
     is_over: bool,
     scheduler: Scheduler,
 }
@@ -126,8 +128,6 @@ struct Driver {
     owner: Vec<Option<usize>>,
     /// How often a partition's executor was lost.
     attempts: Vec<usize>,
-    /// The executors that were lost.
-    lost: HashSet<String>,
 }
 
 impl Driver {
@@ -181,7 +181,7 @@ impl Driver {
             }
         }
         let scheduler = Arc::clone(&self.query.scheduler);
-        self.jobs.push(Job { id, partitions, known: 0, is_over: false, scheduler });
+        self.jobs.push(Job { id, partitions, known: 0, told: 0, gone: HashMap::new(), is_over: false, scheduler });
         Ok(())
     }
 
@@ -214,7 +214,7 @@ impl Driver {
         let mut found = vec![];
         for (at, job) in self.jobs.iter_mut().enumerate().filter(|(_, job)| !job.is_over) {
             let Some(ended) = job.scheduler.ended(&job.id, job.known).await else { continue };
-            job.known = ended.count;
+            (job.known, job.told) = (ended.count, ended.locations.len());
             found.push((at, ended.locations));
         }
         let is_new = !found.is_empty();
@@ -225,11 +225,11 @@ impl Driver {
     /// Notes where the rows of a job's tasks are.
     fn place(&self, at: usize, locations: Vec<PartitionLocation>) {
         let Some(job) = self.jobs.get(at) else { return };
-        for location in locations {
+        for (told, location) in locations.into_iter().enumerate() {
             let Some(&partition) = job.partitions.get(location.partition_id.partition_id) else { continue };
             let is_ours = self.owner.get(partition) == Some(&Some(at));
             if is_ours
-                && !self.lost.contains(&location.executor_meta.id)
+                && job.gone.get(&location.executor_meta.id).is_none_or(|gone| told >= *gone)
                 && matches!(self.places.get(partition), Place::Awaited)
             {
                 self.places.set(partition, Place::At(Arc::new(location)));
@@ -314,7 +314,9 @@ impl Driver {
             let _ = self.query.scheduler.cancel(self.jobs[at].id.clone()).await;
             return self.again(awaited, &loss.reason, statuses).await;
         }
-        self.lost.insert(loss.executor.clone());
+        for job in self.jobs.iter_mut().filter(|job| !job.is_over) {
+            job.gone.insert(loss.executor.clone(), job.told);
+        }
         let there = self
             .places
             .which(|place| matches!(place, Place::At(location) if location.executor_meta.id == loss.executor));

@@ -69,7 +69,7 @@ struct Kept {
 
 impl Kept {
     fn new(schema: &SchemaRef, metrics: &ExecutionPlanMetricsSet, context: &Arc<TaskContext>) -> Self {
-        let memory = MemoryConsumer::new("rows of a task").with_can_spill(true).register(context.memory_pool());
+        let memory = MemoryConsumer::new("rows of a task").register(context.memory_pool());
         let spills = SpillManager::new(context.runtime_env(), SpillMetrics::new(metrics, 0), Arc::clone(schema));
         Self { batches: vec![], memory, spills: Arc::new(spills), files: None }
     }

@@ -13,16 +13,16 @@ use arrow_flight::sql::{
     CommandGetXdbcTypeInfo, CommandPreparedStatementQuery, CommandStatementQuery, CommandStatementUpdate,
     TicketStatementQuery,
 };
-use arrow_flight::{Action, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, Ticket};
+use arrow_flight::{Action, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, Ticket};
 use ballista_flight_sql::BallistaFlightSqlService;
 use futures::Stream;
 use futures::future::BoxFuture;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::backend::Backend;
+use super::results::Streamed;
 
 pub(super) type Answer<T> = Result<T, Status>;
-pub(super) type Streamed = Pin<Box<dyn Stream<Item = Answer<FlightData>> + Send>>;
 pub(super) type Handshake = Pin<Box<dyn Stream<Item = Answer<HandshakeResponse>> + Send>>;
 
 /// The frontend's methods that are called here: a message and the request that it came in.

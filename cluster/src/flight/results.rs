@@ -20,11 +20,13 @@ use tamis_files::describe::message;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::frontend::Streamed;
 use crate::access::random_token;
 
 /// How often is looked for what nobody comes for.
 const LOOKS: Duration = Duration::from_secs(5);
+
+/// What a client is sent of a result.
+pub(super) type Streamed = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>;
 
 /// The rows of a query that runs. It ends with them.
 pub(super) struct Rows {
@@ -155,7 +157,7 @@ fn encoded(rows: Rows, reader: Reader, end: CancellationToken) -> Streamed {
         FlightError::Tonic(Box::new(status))
     });
     let data = FlightDataEncoderBuilder::new().with_schema(schema).build(rows).map_err(Status::from);
-    let data: Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>> = Box::pin(data);
+    let data: Streamed = Box::pin(data);
     let state = Some((data, end, (reader, with)));
     let data = stream::unfold(state, |state| async move {
         let (mut data, end, kept) = state?;

@@ -21,8 +21,8 @@ use tamis_files::describe::message;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::front::{IDLE_SESSION, Prepared, TamisFlight, bearer, handle_text, planned, schema_bytes};
-use super::frontend::{Answer, Handshake, Streamed};
-use super::results::Opened;
+use super::frontend::{Answer, Handshake};
+use super::results::{Opened, Streamed};
 use super::{PROGRESS, parameters};
 
 /// `CancelResult` of the protocol, whose enumeration arrow-flight keeps to itself.

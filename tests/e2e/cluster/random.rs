@@ -2,9 +2,12 @@
 //!
 //! `TAMIS_RANDOM_QUERIES` says how many (120), `TAMIS_RANDOM_SEED` from which number on (1), `TAMIS_RANDOM_KILLS=1` that an executor is
 //! killed or stopped while some of them run. Each query follows from its number alone, so that one that failed can be run again.
+//! `TAMIS_RANDOM_KEEP=FOLDER` leaves the tables there, and the queries with one process' rows, for other engines to be compared with.
 
 mod queries;
 
+use std::fs::File;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
@@ -107,10 +110,14 @@ fn random_queries_give_one_process_rows() {
     let session = runtime.block_on(Session::open(&SessionSettings { options, corpus: None })).expect("a session");
     let server: Endpoint = cluster.url.parse().expect("an address");
     let remote = runtime.block_on(RemoteSession::open(server, &Link::default(), Credentials::None)).expect("a server");
+    let mut kept = tables.keep().map(|folder| File::create(folder.join("queries.ndjson")).expect("a file"));
     let (mut wrong, mut answered, mut delays) = (vec![], 0, vec![]);
     for at in seed..seed + count {
         let query = tables.query(at);
         let expected = runtime.block_on(alone(&session, &query));
+        if let (Some(kept), Ok(rows)) = (&mut kept, &expected) {
+            writeln!(kept, "{}", serde_json::json!({ "sql": query.sql, "rows": rows })).expect("a line");
+        }
         let found = match with_kills {
             true => disturbed(&mut cluster, &runtime, &remote, &query, at, &mut delays),
             false => runtime.block_on(together(&remote, &query)),

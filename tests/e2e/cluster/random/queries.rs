@@ -1,11 +1,13 @@
 //! The queries, and the tables that they ask.
 
+use std::path::PathBuf;
+
 use crate::support::{Tamis, small};
 
 /// Files of several layouts with the same kind of rows.
 pub(super) struct Tables {
-    _folder: tempfile::TempDir,
-    /// Each as it stands in FROM, and whether it is large.
+    folder: tempfile::TempDir,
+    /// Each as it stands in FROM.
     tables: Vec<String>,
     images: String,
 }
@@ -18,12 +20,17 @@ pub(super) struct Query {
 }
 
 /// Numbers that follow from a seed (splitmix64).
-struct Dice(u64);
+struct Dice {
+    state: u64,
+    /// Whether filters may leave a column one value. Not below a union: DataFusion then sorts by the others alone, in one process too
+    /// (docs/upstream.md, 21).
+    pins: bool,
+}
 
 impl Dice {
     fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % most
@@ -68,12 +75,23 @@ impl Tables {
         let few = write("few.parquet", 100, 160, &[]);
         let many = folder.path().join("many-*.parquet").display().to_string();
         let tables = [many, one, few].iter().map(|path| format!("'{path}'")).collect();
-        Self { _folder: folder, tables, images: format!("'{}'", small().parquet()) }
+        Self { folder, tables, images: format!("'{}'", small().parquet()) }
+    }
+
+    /// A folder to leave tables and queries in, if one is wanted.
+    pub(super) fn keep(&self) -> Option<PathBuf> {
+        let folder = PathBuf::from(std::env::var_os("TAMIS_RANDOM_KEEP")?);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for file in std::fs::read_dir(self.folder.path()).expect("the tables").flatten() {
+            std::fs::copy(file.path(), folder.join(file.file_name())).expect("a copy");
+        }
+        std::fs::write(folder.join("from"), self.folder.path().display().to_string()).expect("a file");
+        Some(folder)
     }
 
     /// The query of a number.
     pub(super) fn query(&self, number: u64) -> Query {
-        let mut dice = Dice(number);
+        let mut dice = Dice { state: number, pins: true };
         let body = if dice.is(12) { self.scored(&mut dice) } else { self.body(&mut dice, 2) };
         let is_ordered = dice.is(60);
         let columns = body.columns;
@@ -95,10 +113,12 @@ impl Tables {
     /// Something with the five columns.
     fn source(&self, dice: &mut Dice, depth: u64) -> String {
         if depth > 0 && dice.is(25) {
+            let kind = dice.below(3);
+            let pins = std::mem::replace(&mut dice.pins, dice.pins && kind < 2);
             let from = self.source(dice, depth - 1);
             let (filter, n) = (filter(dice, "u"), 1 + dice.below(60));
             let keys = dice.one(&["k NULLS LAST", "h DESC", "s", "lang, h NULLS FIRST", "id % 10"]);
-            return match dice.below(3) {
+            let source = match kind {
                 0 => format!("(SELECT * FROM {from} AS u WHERE {filter} ORDER BY {keys}, id LIMIT {n})"),
                 1 => format!("(SELECT * FROM {from} AS u WHERE {filter})"),
                 _ => {
@@ -113,9 +133,11 @@ impl Tables {
     }
 
     fn body(&self, dice: &mut Dice, depth: u64) -> Body {
+        let kind = dice.below(11);
+        dice.pins = kind != 7;
         let (from, with) = (self.source(dice, depth), self.source(dice, depth));
         let (f, g) = (filter(dice, "a"), filter(dice, "b"));
-        match dice.below(11) {
+        match kind {
             0 => Body::new(5, format!("SELECT a.* FROM {from} AS a WHERE {f}")),
             1 => {
                 let by = dice.one(&["k", "lang", "s", "id % 7", "h / 100", "k % 3"]);
@@ -269,6 +291,7 @@ fn filter(dice: &mut Dice, of: &str) -> String {
     let n = dice.below(500);
     let one = |dice: &mut Dice| match dice.below(10) {
         0 => "true".to_string(),
+        1 | 2 if !dice.pins => format!("{of}.h < {n}"),
         1 => format!("{of}.k = {}", n % 40),
         2 => format!("{of}.lang = '{}'", dice.one(&["de", "en", "fr"])),
         3 => format!("{of}.h > {n}"),

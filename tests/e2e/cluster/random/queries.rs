@@ -114,7 +114,8 @@ impl Tables {
     fn source(&self, dice: &mut Dice, depth: u64) -> String {
         if depth > 0 && dice.is(25) {
             let kind = dice.below(3);
-            let pins = std::mem::replace(&mut dice.pins, dice.pins && kind < 2);
+            let pins = dice.pins;
+            dice.pins = pins && kind < 2;
             let from = self.source(dice, depth - 1);
             let (filter, n) = (filter(dice, "u"), 1 + dice.below(60));
             let keys = dice.one(&["k NULLS LAST", "h DESC", "s", "lang, h NULLS FIRST", "id % 10"]);
@@ -128,6 +129,8 @@ impl Tables {
                     )
                 }
             };
+            dice.pins = pins;
+            return source;
         }
         self.table(dice).to_string()
     }

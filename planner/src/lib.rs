@@ -33,6 +33,7 @@ mod score_stream;
 mod sieve;
 mod small_batches;
 mod stop_signal;
+mod whole_keys;
 
 use std::sync::Arc;
 

@@ -15,6 +15,7 @@ use tamis_udfs::runtime::{QueryScores, Scoring};
 
 use crate::sieve::Sieve;
 use crate::small_batches::let_rows_through;
+use crate::whole_keys::with_whole_keys;
 use crate::{FetchPlanner, ScoreExec, ScoreNode, ScoreSettings};
 
 /// Plans a [`ScoreNode`] as a [`ScoreExec`]. The model's name is checked here, so that a wrong one fails before
@@ -128,5 +129,5 @@ fn create_physical_plan<'f>(
     let planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> =
         vec![Arc::new(ScorePlanner { is_unchecked, ..ScorePlanner::default() }), Arc::new(FetchPlanner)];
     let planner = DefaultPhysicalPlanner::with_extension_planners(planners);
-    Box::pin(async move { let_rows_through(planner.create_physical_plan(plan, session).await?) })
+    Box::pin(async move { let_rows_through(with_whole_keys(planner.create_physical_plan(plan, session).await?)?) })
 }

@@ -157,3 +157,23 @@ fn a_closed_pipe_ends_the_command_quietly() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
+
+#[test]
+fn the_best_rows_of_a_union_are_those_of_all_its_inputs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, from: usize, k: usize| {
+        let path = folder.path().join(name).display().to_string();
+        let rows = format!(
+            "SELECT value AS id, value % 40 AS k FROM generate_series({from}, {}) WHERE value % 40 < {}",
+            from + 5000,
+            k + 1
+        );
+        assert_eq!(Tamis::sql(["-o", &path], &rows).run().code, Some(0));
+        format!("SELECT id, k FROM '{path}' WHERE k = {k}")
+    };
+    let (small, large) = (write("a.parquet", 1, 21), write("b.parquet", 6000, 16));
+    let query = format!("SELECT id, k FROM ({small} UNION ALL {large}) ORDER BY k, id LIMIT 3");
+    let rows = Tamis::sql([], &query).rows();
+    let found: Vec<_> = rows.iter().map(|row| (row["id"].as_u64(), row["k"].as_u64())).collect();
+    assert_eq!(found, [(Some(6016), Some(16)), (Some(6056), Some(16)), (Some(6096), Some(16))]);
+}

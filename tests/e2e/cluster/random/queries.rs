@@ -20,17 +20,12 @@ pub(super) struct Query {
 }
 
 /// Numbers that follow from a seed (splitmix64).
-struct Dice {
-    state: u64,
-    /// Whether filters may leave a column one value. Not below a union: DataFusion then sorts by the others alone, in one process too
-    /// (docs/upstream.md, 21).
-    pins: bool,
-}
+struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, most: u64) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % most
@@ -91,7 +86,7 @@ impl Tables {
 
     /// The query of a number.
     pub(super) fn query(&self, number: u64) -> Query {
-        let mut dice = Dice { state: number, pins: true };
+        let mut dice = Dice(number);
         let body = if dice.is(12) { self.scored(&mut dice) } else { self.body(&mut dice, 2) };
         let is_ordered = dice.is(60);
         let columns = body.columns;
@@ -114,12 +109,10 @@ impl Tables {
     fn source(&self, dice: &mut Dice, depth: u64) -> String {
         if depth > 0 && dice.is(25) {
             let kind = dice.below(3);
-            let pins = dice.pins;
-            dice.pins = pins && kind < 2;
             let from = self.source(dice, depth - 1);
             let (filter, n) = (filter(dice, "u"), 1 + dice.below(60));
             let keys = dice.one(&["k NULLS LAST", "h DESC", "s", "lang, h NULLS FIRST", "id % 10"]);
-            let source = match kind {
+            return match kind {
                 0 => format!("(SELECT * FROM {from} AS u WHERE {filter} ORDER BY {keys}, id LIMIT {n})"),
                 1 => format!("(SELECT * FROM {from} AS u WHERE {filter})"),
                 _ => {
@@ -129,15 +122,12 @@ impl Tables {
                     )
                 }
             };
-            dice.pins = pins;
-            return source;
         }
         self.table(dice).to_string()
     }
 
     fn body(&self, dice: &mut Dice, depth: u64) -> Body {
         let kind = dice.below(11);
-        dice.pins = kind != 7;
         let (from, with) = (self.source(dice, depth), self.source(dice, depth));
         let (f, g) = (filter(dice, "a"), filter(dice, "b"));
         match kind {
@@ -294,7 +284,6 @@ fn filter(dice: &mut Dice, of: &str) -> String {
     let n = dice.below(500);
     let one = |dice: &mut Dice| match dice.below(10) {
         0 => "true".to_string(),
-        1 | 2 if !dice.pins => format!("{of}.h < {n}"),
         1 => format!("{of}.k = {}", n % 40),
         2 => format!("{of}.lang = '{}'", dice.one(&["de", "en", "fr"])),
         3 => format!("{of}.h > {n}"),

@@ -67,7 +67,7 @@ impl Progress {
                     if progress.again != told {
                         told.clone_from(&progress.again);
                         let why = progress.again.as_deref().unwrap_or_default();
-                        bar.suspend(|| eprintln!("warning: {why}; the query begins again"));
+                        bar.suspend(|| eprintln!("warning: {why}; its tasks begin again"));
                     }
                     draw(&bar, &progress.counts, progress.rows, started.elapsed());
                 }

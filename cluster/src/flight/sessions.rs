@@ -22,11 +22,11 @@ pub(super) struct Sessions {
 pub(super) struct QueryState {
     /// Whose query it is.
     pub(super) session: String,
-    /// Its jobs: more than one if it was begun again.
+    /// Its jobs: one for each part of it, and for tasks that were begun again.
     pub(super) jobs: Vec<String>,
     /// How many rows its scans have, if that is known.
     pub(super) rows: Option<u64>,
-    /// Why it was begun again, the last time.
+    /// Why tasks were begun again, the last time.
     pub(super) again: Option<String>,
 }
 
@@ -42,7 +42,7 @@ pub struct QueryProgress {
     pub counts: Counts,
     /// How many executors work.
     pub executors: usize,
-    /// Why the query was begun again, if it was.
+    /// Why tasks of it were begun again, if they were.
     pub again: Option<String>,
 }
 

@@ -7,6 +7,7 @@ use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_expr::ScalarFunctionExpr;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::filter::FilterExec;
@@ -114,11 +115,15 @@ fn is_splittable(plan: &Arc<dyn ExecutionPlan>) -> bool {
 pub(crate) fn sorted_last(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let plan = plan.transform_up(|node| {
         let sort = node.children().first().and_then(|input| input.downcast_ref::<SortExec>()).cloned();
-        // One that scores until it has enough counts on the order.
-        let takes_all = node.downcast_ref::<ScoreExec>().is_some_and(|score| score.sieve().is_none());
-        let Some(sort) = sort.filter(|sort| takes_all && sort.fetch().is_none()) else {
+        let (Some(sort), Some(score)) = (sort, node.downcast_ref::<ScoreExec>()) else {
             return Ok(Transformed::no(node));
         };
+        // One that scores until it has enough counts on the order; and columns that nobody above reads may be empty there.
+        let keys = sort.expr().iter().flat_map(|key| collect_columns(&key.expr));
+        let is_read = keys.into_iter().all(|key| !score.unread().contains(&key.index()));
+        if score.sieve().is_some() || sort.fetch().is_some() || !is_read {
+            return Ok(Transformed::no(node));
+        }
         let scored = replace_children_if_necessary(node, vec![Arc::clone(sort.input())])?;
         // The columns that it sorts by are in the same places.
         let sorted = SortExec::new(sort.expr().clone(), scored);

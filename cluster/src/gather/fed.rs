@@ -187,7 +187,7 @@ impl ExecutionPlan for FedExec {
                 let run = Run::start(query, over(&chain, depth, rows)?, (0..count).collect());
                 let mut all = Vec::with_capacity(count);
                 for task in 0..count {
-                    all.extend(run.rows(task, &metrics, &context).await?);
+                    all.push(run.rows(task, &metrics, &context).await?);
                 }
                 Ok(stream::iter(all).flatten())
             }

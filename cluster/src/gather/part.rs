@@ -172,7 +172,7 @@ impl ExecutionPlan for PartExec {
             let (tasks, metrics, context) = (Arc::clone(&tasks), all_metrics.clone(), Arc::clone(&context));
             async move {
                 let rows = tasks.run().rows(task, &metrics, &context).await?;
-                Ok::<_, DataFusionError>(stream::iter(rows).flatten())
+                Ok::<_, DataFusionError>(rows)
             }
         });
         let rows = rows.try_flatten().inspect_ok(move |batch| metrics.record_output(batch.num_rows()));

@@ -13,8 +13,6 @@ pub(super) enum Place {
     Awaited,
     /// On an executor.
     At(Arc<PartitionLocation>),
-    /// The task has ended without any.
-    None,
     /// They have been read.
     Read,
 }
@@ -41,8 +39,8 @@ impl Places {
         }
     }
 
-    pub(super) fn get(&self, partition: usize) -> Place {
-        self.state.lock().places.get(partition).cloned().unwrap_or(Place::None)
+    pub(super) fn is_awaited(&self, partition: usize) -> bool {
+        matches!(self.state.lock().places.get(partition), Some(Place::Awaited))
     }
 
     pub(super) fn set(&self, partition: usize, place: Place) {
@@ -50,11 +48,6 @@ impl Places {
             *known = place;
         }
         self.changed.notify_waiters();
-    }
-
-    /// Notes that the rows of a partition were read from there.
-    pub(super) fn set_read(&self, partition: usize) {
-        self.set(partition, Place::Read);
     }
 
     /// Notes that what is awaited will not come.
@@ -70,7 +63,7 @@ impl Places {
     }
 
     /// Waits until the rows of a partition are somewhere; `Err`: why they will not be.
-    pub(super) async fn found(&self, partition: usize) -> Result<Option<Arc<PartitionLocation>>, String> {
+    pub(super) async fn found(&self, partition: usize) -> Result<Arc<PartitionLocation>, String> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -78,13 +71,14 @@ impl Places {
             {
                 let state = self.state.lock();
                 match state.places.get(partition) {
-                    Some(Place::At(location)) => return Ok(Some(Arc::clone(location))),
+                    Some(Place::At(location)) => return Ok(Arc::clone(location)),
                     Some(Place::Awaited) => {
                         if let Some(reason) = &state.failed {
                             return Err(reason.clone());
                         }
                     }
-                    _ => return Ok(None),
+                    // Whoever reads a partition again begins its task again.
+                    _ => return Err(format!("the rows of task {partition} were read")),
                 }
             }
             changed.await;

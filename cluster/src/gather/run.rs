@@ -61,17 +61,14 @@ impl Run {
         partition: usize,
         metrics: &ExecutionPlanMetricsSet,
         context: &Arc<TaskContext>,
-    ) -> Result<Option<SendableRecordBatchStream>> {
+    ) -> Result<SendableRecordBatchStream> {
         loop {
             let found = self.places.found(partition).await;
-            let Some(location) = found.map_err(DataFusionError::Execution)? else {
-                self.places.set_read(partition);
-                return Ok(None);
-            };
+            let location = found.map_err(DataFusionError::Execution)?;
             match fetch(&location, &self.schema, metrics, context).await {
                 Ok(rows) => {
-                    self.places.set_read(partition);
-                    return Ok(Some(rows));
+                    self.places.set(partition, Place::Read);
+                    return Ok(rows);
                 }
                 Err(NotFetched::NotKept(error)) => return Err(error),
                 Err(NotFetched::Lost(error)) => {
@@ -230,7 +227,7 @@ impl Driver {
             let is_ours = self.owner.get(partition) == Some(&Some(at));
             if is_ours
                 && job.gone.get(&location.executor_meta.id).is_none_or(|gone| told >= *gone)
-                && matches!(self.places.get(partition), Place::Awaited)
+                && self.places.is_awaited(partition)
             {
                 self.places.set(partition, Place::At(Arc::new(location)));
             }
@@ -263,15 +260,15 @@ impl Driver {
                     locations.push(location);
                 }
                 let with_rows: HashSet<usize> = locations.iter().map(|one| one.partition_id.partition_id).collect();
-                self.place(at, locations);
-                let mut gone = vec![];
-                for partition in self.awaited(at) {
-                    let own = self.jobs[at].partitions.iter().position(|one| *one == partition);
-                    match own.is_some_and(|own| with_rows.contains(&own)) {
-                        true => gone.push(partition),
-                        false => self.places.set(partition, Place::None),
-                    }
+                if let Some(untold) = (0..self.jobs[at].partitions.len()).find(|own| !with_rows.contains(own)) {
+                    return Err(DataFusionError::Execution(format!(
+                        "job {} has ended and does not tell where the rows of its task {untold} are: a defect of the scheduler",
+                        status.job_id
+                    )));
                 }
+                self.place(at, locations);
+                // All that it told of the others were on executors that are lost.
+                let gone = self.awaited(at);
                 self.again(gone, "an executor was lost before its rows were read", statuses).await
             }
             Some(job_status::Status::Failed(failed)) => {

@@ -11,6 +11,16 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use url::Url;
 
+/// The location of what a web server answers at a URL, in the store of its origin.
+pub(crate) fn location_of(url: &Url) -> object_store::path::Path {
+    object_store::path::Path::from_url_path(url.path()).unwrap_or_default()
+}
+
+/// A location's name as it was written.
+pub(crate) fn written_name(location: &object_store::path::Path) -> String {
+    location.to_string()
+}
+
 /// Makes the store of a URL when it is first asked for, and keeps it.
 ///
 /// The scheduler and the executors of a cluster meet URLs that no client has registered with them, so the stores cannot

@@ -16,7 +16,7 @@ use tamis_models::{DeviceChoice, DtypeChoice, Limits};
 
 use crate::error::Error;
 use table::options;
-pub use value::{BatchTokens, OnError};
+pub use value::{BatchTokens, InvalidUtf8, OnError};
 
 /// Keys of the form `tamis.model.NAME` name models.
 const MODEL_PREFIX: &str = "model.";
@@ -48,6 +48,10 @@ options! {
         "Where scores are remembered: a folder or an object-store URL; `off` remembers nothing. The command's default is the user's cache folder";
     cache_max_bytes: u64 = "cache.max_bytes", 1 << 30,
         "Bytes that remembered scores may take, over all models; beyond, the oldest are removed";
+    sample_bytes: u64 = "files.sample_bytes", 4 << 20,
+        "Bytes of CSV and JSON files that are looked at to find their columns; a table that has no more is read as a whole";
+    invalid_utf8: InvalidUtf8 = "files.invalid_utf8", InvalidUtf8::Error,
+        "What becomes of a text in a file that is not UTF-8: the query fails and names the place, or U+FFFD stands for it";
     planner_enabled: bool = "planner.enabled", true,
         "Whether model calls become plan nodes; `false` calls the functions where they stand, as often as they stand";
 }

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{ColumnStatistics, Constraints, ScalarValue};
-use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
+use datafusion::common::{ColumnStatistics, Constraints, ScalarValue, internal_err};
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -28,18 +26,6 @@ struct AddressedTable {
     file: String,
     row: String,
     schema: SchemaRef,
-}
-
-impl BoundedTable {
-    /// How many of the table's columns are in its files; the others are in the names of folders.
-    fn columns_in_files(&self) -> usize {
-        self.inner.schema().fields().len() - self.inner.options().table_partition_cols.len()
-    }
-
-    /// Where the table's files lie.
-    fn store(&self) -> ObjectStoreUrl {
-        self.inner.table_paths().first().map_or_else(ObjectStoreUrl::local_filesystem, ListingTableUrl::object_store)
-    }
 }
 
 fn file_field(name: &str) -> Field {
@@ -60,9 +46,9 @@ impl RowSource for BoundedTable {
 
     fn row_reader(&self) -> Arc<dyn RowReader> {
         let own = self.inner.schema();
-        let in_files: Fields = own.fields().iter().take(self.columns_in_files()).cloned().collect();
+        let in_files: Fields = own.fields().iter().take(self.inner.columns_in_files()).cloned().collect();
         let schema = Arc::new(Schema::new_with_metadata(in_files, own.metadata().clone()));
-        Arc::new(FileRows { store: self.store(), schema, sizes: self.bounds.stream })
+        Arc::new(FileRows { store: self.inner.store().clone(), schema, sizes: self.bounds.stream })
     }
 }
 
@@ -109,28 +95,21 @@ impl AddressedTable {
         Box::pin(async move {
             let all = (0..self.schema.fields().len()).collect();
             let projection = projection.unwrap_or(&all);
-            let plan = self.table.inner.scan(state, None, filters, limit).await?;
-            match plan
-                .downcast_ref::<DataSourceExec>()
-                .and_then(DataSourceExec::downcast_to_file_source::<ParquetSource>)
-            {
-                Some((config, source)) => {
-                    let config = self.addressed(config, source, projection)?;
-                    bounded(state, &config, &self.table.bounds, Some(self.row.clone())).await
-                }
-                // There are no files.
-                None => {
-                    let empty: Arc<dyn ExecutionPlan> =
-                        Arc::new(EmptyExec::new(Arc::new(self.schema.project(projection)?)));
-                    Ok(empty)
-                }
-            }
+            let Some(config) = self.table.inner.scan(state, None, filters, limit).await? else {
+                let schema = Arc::new(self.schema.project(projection)?);
+                return Ok(Arc::new(EmptyExec::new(schema)) as Arc<dyn ExecutionPlan>);
+            };
+            let config = self.addressed(&config, projection)?;
+            bounded(state, &config, &self.table.bounds, Some(self.row.clone())).await
         })
     }
 
     /// The scan of `config` with two more columns: the row's number, as if the files had it, and the file, as if it were
     /// in the name of a folder.
-    fn addressed(&self, config: &FileScanConfig, source: &ParquetSource, places: &[usize]) -> Result<FileScanConfig> {
+    fn addressed(&self, config: &FileScanConfig, places: &[usize]) -> Result<FileScanConfig> {
+        let Some(source) = config.file_source().downcast_ref::<ParquetSource>() else {
+            return internal_err!("a table whose rows have addresses is not of Parquet files");
+        };
         let from = config.file_source().table_schema();
         let in_files = from.file_schema().fields().len();
         let in_folders = from.table_partition_cols();

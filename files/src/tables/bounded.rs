@@ -1,27 +1,27 @@
-//! A listing table whose scans are bounded by bytes, not by rows.
+//! A table of files whose scans are bounded by bytes, not by rows.
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::datasource::listing::ListingTable;
-use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
-use datafusion::datasource::physical_plan::{
-    FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
-};
+use datafusion::common::{Constraints, project_schema};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::parquet::basic::{ConvertedType, Type};
 use datafusion::parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::guarded::GuardedParquet;
+use super::metadata::fetch_metadata;
 use super::stream::{Sizes, StreamedParquet, Streaming, can_stream};
+use super::table::FilesTable;
 
 /// What a scan may hold at once, and what follows for how it reads.
 #[derive(Debug, Clone, Copy)]
@@ -57,10 +57,10 @@ const FILES_LOOKED_AT: usize = 256;
 /// Metadata of so many files is fetched at once.
 const CONCURRENT_FETCHES: usize = 32;
 
-/// Wraps DataFusion's table of files and adjusts its Parquet scans to the size of the rows.
+/// A table of files that adjusts its Parquet scans to the size of the rows.
 #[derive(Debug, Clone)]
 pub(super) struct BoundedTable {
-    pub(super) inner: ListingTable,
+    pub(super) inner: FilesTable,
     pub(super) bounds: Bounds,
 }
 
@@ -73,13 +73,13 @@ impl BoundedTable {
         limit: Option<usize>,
     ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>> {
         Box::pin(async move {
-            let plan = self.inner.scan(state, projection, filters, limit).await?;
-            match plan
-                .downcast_ref::<DataSourceExec>()
-                .and_then(DataSourceExec::downcast_to_file_source::<ParquetSource>)
-            {
-                Some((config, _)) => bounded(state, config, &self.bounds, None).await,
-                None => Ok(plan),
+            let Some(config) = self.inner.scan(state, projection, filters, limit).await? else {
+                let schema = project_schema(&self.inner.schema(), projection)?;
+                return Ok(Arc::new(EmptyExec::new(schema)) as Arc<dyn ExecutionPlan>);
+            };
+            match self.inner.is_parquet() {
+                true => bounded(state, &config, &self.bounds, None).await,
+                false => Ok(DataSourceExec::from_data_source(config) as Arc<dyn ExecutionPlan>),
             }
         })
     }
@@ -92,7 +92,19 @@ impl TableProvider for BoundedTable {
     }
 
     fn table_type(&self) -> TableType {
-        self.inner.table_type()
+        TableType::Base
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        Some(&self.inner.declared().constraints)
+    }
+
+    fn get_table_definition(&self) -> Option<&str> {
+        self.inner.declared().definition.as_deref()
+    }
+
+    fn get_column_default(&self, column: &str) -> Option<&Expr> {
+        self.inner.declared().defaults.get(column)
     }
 
     fn scan<'a, 'b, 'c, 'd, 'f>(
@@ -113,7 +125,11 @@ impl TableProvider for BoundedTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        self.inner.supports_filters_pushdown(filters)
+        let support = |filter: &&Expr| match self.inner.chooses_files(filter) {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(support).collect())
     }
 
     fn insert_into<'a, 'b, 'f>(
@@ -127,7 +143,10 @@ impl TableProvider for BoundedTable {
         'b: 'f,
         Self: 'f,
     {
-        self.inner.insert_into(state, input, operation)
+        Box::pin(async move {
+            let format = super::factory::writer(state, &self.inner)?;
+            self.inner.insert_into(state, input, operation, format).await
+        })
     }
 }
 
@@ -240,12 +259,7 @@ async fn weigh_files(
     stream::iter(files.into_iter().step_by(step))
         .map(|file| {
             let (store, cache) = (Arc::clone(store), Arc::clone(&cache));
-            async move {
-                DFParquetMetadata::new(store.as_ref(), &file)
-                    .with_file_metadata_cache(Some(cache))
-                    .fetch_metadata()
-                    .await
-            }
+            async move { fetch_metadata(store.as_ref(), &file, &cache).await }
         })
         .buffer_unordered(CONCURRENT_FETCHES)
         .try_fold(Weight::NONE, |weight, metadata| {

@@ -1,13 +1,15 @@
 //! Scans and row readers on the wire.
 //!
-//! A scan travels as DataFusion's own Parquet scan, in an envelope that tells how the files are read.
+//! A scan travels as DataFusion's own scan of Parquet files, in an envelope that tells how the files are read.
 
 use std::any::Any;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{internal_datafusion_err, internal_err};
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
+};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -18,10 +20,12 @@ use tamis_planner::RowReader;
 use tamis_planner::codec::{Decoder, Encoder, NodeCodec, RowReaderCodec, decode_message};
 
 use super::guarded::GuardedParquet;
+use super::metadata::Readers;
 use super::row_reader::FileRows;
+use super::sequential::{Form, FormMessage, SequentialSource};
 use super::stream::{RowRange, Sizes, StreamedParquet, Streaming};
 
-/// Encodes and decodes our scans of Parquet files.
+/// Encodes and decodes our scans of files.
 #[derive(Debug, Default)]
 pub struct ScanNodes;
 
@@ -37,6 +41,9 @@ struct ScanMessage {
     ranges: Vec<RangeMessage>,
     #[prost(bool, tag = "4")]
     is_cut: bool,
+    /// What the files are, if they are not Parquet.
+    #[prost(message, optional, tag = "5")]
+    form: Option<FormMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -104,8 +111,14 @@ impl NodeCodec for ScanNodes {
 
     fn encode(&self, node: &Arc<dyn ExecutionPlan>, wire: &Encoder<'_>) -> Result<Option<Vec<u8>>> {
         let Some(config) = scan_of(node) else { return Ok(None) };
-        let Some((guarded, streaming)) = parts(config.file_source().as_ref()) else { return Ok(None) };
-        let plain = FileScanConfigBuilder::from(config.clone()).with_source(Arc::clone(guarded.inner())).build();
+        let (inner, streaming, form) = match config.file_source().downcast_ref::<SequentialSource>() {
+            Some(source) => (stand_in(source)?, None, Some(FormMessage::from(source.form()))),
+            None => {
+                let Some((guarded, streaming)) = parts(config.file_source().as_ref()) else { return Ok(None) };
+                (Arc::clone(guarded.inner()), streaming, None)
+            }
+        };
+        let plain = FileScanConfigBuilder::from(config.clone()).with_source(inner).build();
         let plain: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(plain);
         let message = ScanMessage {
             plan: Some(wire.plan(&plain)?),
@@ -116,6 +129,7 @@ impl NodeCodec for ScanNodes {
             }),
             ranges: ranges(config),
             is_cut: streaming.is_some_and(|streaming| streaming.is_cut),
+            form,
         };
         Ok(Some(message.encode_to_vec()))
     }
@@ -130,10 +144,21 @@ impl NodeCodec for ScanNodes {
         let missing = || internal_datafusion_err!("a scan came without its plan");
         let plain = wire.plan(&message.plan.ok_or_else(missing)?)?;
         let Some(config) = scan_of(&plain) else { return internal_err!("a scan came as {}", plain.name()) };
-        let guarded = GuardedParquet::new(Arc::clone(config.file_source()));
+        if let Some(form) = message.form {
+            let source = sequential(form.try_into()?, config.file_source().as_ref())?;
+            let config = FileScanConfigBuilder::from(config.clone()).with_source(source).build();
+            return Ok(DataSourceExec::from_data_source(config));
+        }
+        let runtime = wire.context().runtime_env();
+        let metadata_cache = runtime.cache_manager.get_file_metadata_cache();
+        let store = runtime.object_store(&config.object_store_url)?;
+        let readers = Arc::new(Readers::new(store, Arc::clone(&metadata_cache)));
+        let Some(parquet) = config.file_source().downcast_ref::<ParquetSource>() else {
+            return internal_err!("a scan came of {} files", config.file_source().file_type());
+        };
+        let guarded = GuardedParquet::new(Arc::new(parquet.clone().with_parquet_file_reader_factory(readers)));
         let source: Arc<dyn FileSource> = match message.streaming {
             Some(streaming) => {
-                let metadata_cache = wire.context().runtime_env().cache_manager.get_file_metadata_cache();
                 let sizes = streaming.sizes.map(Sizes::from).unwrap_or_default();
                 let (batch_size, row_number) = (streaming.batch_size as usize, streaming.row_number);
                 Arc::new(StreamedParquet::new(
@@ -152,6 +177,24 @@ impl NodeCodec for ScanNodes {
         let groups = groups.into_iter().map(FileGroup::new).collect();
         let config = FileScanConfigBuilder::from(config.clone()).with_source(source).with_file_groups(groups).build();
         Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+/// A scan of the same columns that DataFusion can send.
+fn stand_in(source: &SequentialSource) -> Result<Arc<dyn FileSource>> {
+    let plain: Arc<dyn FileSource> = Arc::new(ParquetSource::new(source.table_schema().clone()));
+    projected(plain, source)
+}
+
+/// What a [`stand_in`] stands for.
+fn sequential(form: Form, stand_in: &dyn FileSource) -> Result<Arc<dyn FileSource>> {
+    projected(Arc::new(SequentialSource::new(form, stand_in.table_schema().clone())), stand_in)
+}
+
+fn projected(source: Arc<dyn FileSource>, like: &dyn FileSource) -> Result<Arc<dyn FileSource>> {
+    match like.projection() {
+        Some(projection) => Ok(source.try_pushdown_projection(projection)?.unwrap_or(source)),
+        None => Ok(source),
     }
 }
 

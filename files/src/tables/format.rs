@@ -1,83 +1,90 @@
 //! File formats by extension.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use datafusion::common::plan_datafusion_err;
-use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::error::Result;
-use datafusion::execution::context::SessionState;
 
 /// The extensions that are understood, for messages.
 pub(super) const KNOWN: &str =
     "parquet, jsonl, ndjson, json, csv, tsv, arrow, feather (the text formats also .gz, .bz2, .xz, .zst)";
 
+/// What is in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FormatName {
+    Parquet,
+    Csv,
+    Tsv,
+    Json,
+    Arrow,
+}
+
 /// A file format and its compression, as a file's extension tells them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileKind {
-    /// DataFusion's name of the format.
-    format: &'static str,
-    delimiter: Option<&'static str>,
-    compression: Option<&'static str>,
-    /// The extension as the file has it, with which a folder's other files are chosen.
-    extension: String,
+    name: FormatName,
+    compression: Option<FileCompressionType>,
 }
 
 impl FileKind {
-    /// The kind of a file by its name; `None` if the extension says nothing.
+    /// The kind of a file by its name, in capitals or not; `None` if the extension says nothing.
     pub(super) fn of(path: &str) -> Option<Self> {
-        let name = path.rsplit('/').next()?;
+        let name = path.rsplit('/').next()?.to_ascii_lowercase();
         let (stem, last) = name.rsplit_once('.')?;
         let compression = compression(last);
-        let (format_extension, extension) = match compression {
-            Some(_) => {
-                let inner = stem.rsplit_once('.')?.1;
-                (inner, format!(".{inner}.{last}"))
-            }
-            None => (last, format!(".{last}")),
-        };
-        let (format, delimiter) = match format_extension.to_ascii_lowercase().as_str() {
-            "parquet" | "parq" | "pq" => ("parquet", None),
-            "json" | "jsonl" | "ndjson" => ("json", None),
-            "csv" => ("csv", None),
-            "tsv" => ("csv", Some("\t")),
-            "arrow" | "feather" | "ipc" => ("arrow", None),
+        let extension = if compression.is_some() { stem.rsplit_once('.')?.1 } else { last };
+        let name = match extension {
+            "parquet" | "parq" | "pq" => FormatName::Parquet,
+            "json" | "jsonl" | "ndjson" => FormatName::Json,
+            "csv" => FormatName::Csv,
+            "tsv" => FormatName::Tsv,
+            "arrow" | "feather" | "ipc" | "arrows" => FormatName::Arrow,
             _ => return None,
         };
-        if compression.is_some() && matches!(format, "parquet" | "arrow") {
+        if compression.is_some() && matches!(name, FormatName::Parquet | FormatName::Arrow) {
             return None;
         }
-        Some(Self { format, delimiter, compression, extension })
+        Some(Self { name, compression })
     }
 
-    /// The extension that the table's files share, with its dot.
-    pub(super) fn extension(&self) -> &str {
-        &self.extension
+    /// The kind that a statement names: `STORED AS CSV`.
+    pub(super) fn named(name: &str) -> Result<Self> {
+        let name = match name.to_ascii_uppercase().as_str() {
+            "PARQUET" => FormatName::Parquet,
+            "CSV" => FormatName::Csv,
+            "TSV" => FormatName::Tsv,
+            "JSON" | "NDJSON" | "JSONL" => FormatName::Json,
+            "ARROW" | "FEATHER" => FormatName::Arrow,
+            _ => {
+                return Err(plan_datafusion_err!(
+                    "files of format {name} cannot be read; PARQUET, CSV, TSV, JSON and ARROW can"
+                ));
+            }
+        };
+        Ok(Self { name, compression: None })
     }
 
-    /// Whether the files are Parquet.
-    pub(super) fn is_parquet(&self) -> bool {
-        self.format == "parquet"
+    /// What is in the file.
+    pub(super) fn name(&self) -> FormatName {
+        self.name
     }
 
-    /// DataFusion's reader, with the session's options for the format.
-    pub(super) fn format(&self, state: &SessionState) -> Result<Arc<dyn FileFormat>> {
-        let factory = state
-            .get_file_format_factory(self.format)
-            .ok_or_else(|| plan_datafusion_err!("this build cannot read {} files", self.format))?;
-        let options = [("format.delimiter", self.delimiter), ("format.compression", self.compression)];
-        let options: HashMap<String, String> =
-            options.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?.to_string()))).collect();
-        factory.create(state, &options)
+    /// How the file is compressed, if it is.
+    pub(super) fn compression(&self) -> Option<FileCompressionType> {
+        self.compression
+    }
+
+    /// Whether files of the two kinds can be one table: whatever their compression.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
     }
 }
 
-fn compression(extension: &str) -> Option<&'static str> {
-    match extension.to_ascii_lowercase().as_str() {
-        "gz" | "gzip" => Some("gzip"),
-        "bz2" => Some("bzip2"),
-        "xz" => Some("xz"),
-        "zst" | "zstd" => Some("zstd"),
+fn compression(extension: &str) -> Option<FileCompressionType> {
+    match extension {
+        "gz" | "gzip" => Some(FileCompressionType::GZIP),
+        "bz2" => Some(FileCompressionType::BZIP2),
+        "xz" => Some(FileCompressionType::XZ),
+        "zst" | "zstd" => Some(FileCompressionType::ZSTD),
         _ => None,
     }
 }
@@ -88,16 +95,17 @@ mod tests {
 
     #[test]
     fn kinds_by_extension() {
-        for (path, format, compression, extension) in [
-            ("a/b.parquet", "parquet", None, ".parquet"),
-            ("b.JSONL", "json", None, ".JSONL"),
-            ("x.y.csv.gz", "csv", Some("gzip"), ".csv.gz"),
-            ("x.tsv", "csv", None, ".tsv"),
-            ("x.ndjson.zst", "json", Some("zstd"), ".ndjson.zst"),
-            ("x.feather", "arrow", None, ".feather"),
+        use FormatName::*;
+        for (path, name, compression) in [
+            ("a/b.parquet", Parquet, None),
+            ("b.JSONL", Json, None),
+            ("b.PARQUET", Parquet, None),
+            ("x.y.csv.gz", Csv, Some(FileCompressionType::GZIP)),
+            ("x.tsv", Tsv, None),
+            ("x.NDJSON.zst", Json, Some(FileCompressionType::ZSTD)),
+            ("x.feather", Arrow, None),
         ] {
-            let kind = FileKind::of(path).unwrap();
-            assert_eq!((kind.format, kind.compression, kind.extension()), (format, compression, extension), "{path}");
+            assert_eq!(FileKind::of(path), Some(FileKind { name, compression }), "{path}");
         }
     }
 
@@ -106,10 +114,12 @@ mod tests {
         for path in ["README.md", "noextension", "x.parquet.gz", "data.d/file", ".gz", "x.gz"] {
             assert_eq!(FileKind::of(path), None, "{path}");
         }
+        assert!(FileKind::named("XLSX").unwrap_err().to_string().contains("XLSX"));
     }
 
     #[test]
     fn csv_and_tsv_are_not_one_table() {
-        assert_ne!(FileKind::of("a.csv"), FileKind::of("a.tsv"));
+        let kind = |path| FileKind::of(path).unwrap();
+        assert!(!kind("a.csv").is_same(&kind("a.tsv")) && kind("a.csv").is_same(&kind("b.CSV.gz")));
     }
 }

@@ -18,6 +18,8 @@ use datafusion_datasource::morsel::Morselizer;
 use object_store::ObjectStore;
 use tamis_udfs::calls::model_function;
 
+use super::named::name_files;
+
 /// DataFusion's Parquet source, but for predicates that call a model: it takes none.
 ///
 /// A row filter would call the model for a whole row group before the first row goes on, and again above the scan.
@@ -85,7 +87,7 @@ impl FileSource for GuardedParquet {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        self.inner.create_morselizer(store, config, partition)
+        Ok(name_files(self.inner.create_morselizer(store, config, partition)?, &config.object_store_url))
     }
 
     fn table_schema(&self) -> &TableSchema {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
@@ -19,6 +18,7 @@ use tamis_planner::ScoreExec;
 
 use super::bounded::can_stream_all;
 use super::codec::{parts, scan_of};
+use super::metadata::fetch_metadata;
 use super::stream::{RowRange, Sizes, StreamedParquet, Streaming};
 
 /// A partition has at least this many rows, if there are as many: a task has its price.
@@ -82,10 +82,7 @@ async fn spread_scan(scan: &Arc<dyn ExecutionPlan>, session: &dyn Session, most:
     for group in &config.file_groups {
         let mut rows = Vec::with_capacity(group.len());
         for file in group.iter() {
-            let metadata = DFParquetMetadata::new(store.as_ref(), &file.object_meta)
-                .with_file_metadata_cache(Some(Arc::clone(&cache)))
-                .fetch_metadata()
-                .await?;
+            let metadata = fetch_metadata(store.as_ref(), &file.object_meta, &cache).await?;
             rows.push(metadata.file_metadata().num_rows().max(0) as u64);
         }
         groups.push((group.files(), rows));

@@ -52,6 +52,36 @@ impl BatchTokens {
     }
 }
 
+/// What becomes of texts in files that are not UTF-8.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum InvalidUtf8 {
+    /// The query fails and names the file and the place.
+    #[default]
+    Error,
+    /// U+FFFD stands for what cannot be read.
+    Replace,
+}
+
+impl OptionValue for InvalidUtf8 {
+    const ACCEPTED: &'static str = "error or replace";
+
+    fn parse(value: &str) -> Option<Self> {
+        match value.to_ascii_lowercase().as_str() {
+            "error" => Some(Self::Error),
+            "replace" => Some(Self::Replace),
+            _ => None,
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Error => "error",
+            Self::Replace => "replace",
+        }
+        .to_string()
+    }
+}
+
 impl OptionValue for String {
     const ACCEPTED: &'static str = "a text that is not empty";
 

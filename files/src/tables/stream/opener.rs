@@ -8,13 +8,12 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{ScalarValue, exec_err};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::parquet::{
     ParquetAccessPlan, ParquetFileMetrics, RowGroupAccessPlanFilter, apply_file_schema_type_coercions,
 };
 use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener};
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::parquet::arrow::parquet_to_arrow_schema;
 use datafusion::parquet::file::metadata::ParquetMetaData;
@@ -25,16 +24,17 @@ use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicate
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet};
 use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use futures::stream::BoxStream;
 use object_store::ObjectStore;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::block::{Object, Sizes};
 use super::columns::{Columns, row_number_field, with_field};
 use super::filter::RowFilter;
 use super::reading::Reading;
+use crate::tables::metadata::fetch_metadata;
+use crate::tables::opened::received;
 
 /// An extension of a file of a scan: the rows of it that are read, by number; without it all are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,10 +72,7 @@ impl FileOpener for StreamOpener {
 
 impl StreamOpener {
     async fn start(self, file: PartitionedFile) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let metadata = DFParquetMetadata::new(self.store.as_ref(), &file.object_meta)
-            .with_file_metadata_cache(Some(Arc::clone(&self.metadata_cache)))
-            .fetch_metadata()
-            .await?;
+        let metadata = fetch_metadata(self.store.as_ref(), &file.object_meta, &self.metadata_cache).await?;
         let metrics = ParquetFileMetrics::new(self.partition, file.object_meta.location.as_ref(), &self.metrics);
         let object = Object {
             store: Arc::clone(&self.store),
@@ -94,7 +91,7 @@ impl StreamOpener {
                 let _ = sender.blocking_send(Err(error));
             }
         });
-        Ok(batches(receiver, decoder).boxed())
+        Ok(received(receiver, decoder).boxed())
     }
 
     /// Rows that are asked for by number must be there.
@@ -168,20 +165,4 @@ impl StreamOpener {
 
 fn pruning(predicate: Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Arc<PruningPredicate>> {
     PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).build(predicate)
-}
-
-/// The batches that the decoding thread sends. If it panics, the stream ends with an error, not early.
-fn batches(
-    receiver: mpsc::Receiver<Result<RecordBatch>>,
-    decoder: JoinHandle<()>,
-) -> impl futures::Stream<Item = Result<RecordBatch>> {
-    stream::unfold((receiver, Some(decoder)), |(mut receiver, mut decoder)| async move {
-        if let Some(batch) = receiver.recv().await {
-            return Some((batch, (receiver, decoder)));
-        }
-        match decoder.take()?.await {
-            Ok(()) => None,
-            Err(panic) => Some((Err(DataFusionError::ExecutionJoin(Box::new(panic))), (receiver, None))),
-        }
-    })
 }

@@ -19,6 +19,7 @@ use object_store::ObjectStore;
 use super::block::Sizes;
 use super::opener::StreamOpener;
 use crate::tables::guarded::GuardedParquet;
+use crate::tables::named::name_opened;
 
 /// DataFusion's Parquet source with another way to read the files.
 ///
@@ -85,7 +86,7 @@ impl FileSource for StreamedParquet {
         };
         let adapters = config.expr_adapter_factory.clone();
         let Streaming { metadata_cache, batch_size, sizes, row_number, is_cut: _ } = self.streaming.clone();
-        Ok(Arc::new(StreamOpener {
+        let opener = Arc::new(StreamOpener {
             store,
             metadata_cache,
             adapters: adapters.unwrap_or_else(|| Arc::new(DefaultPhysicalExprAdapterFactory)),
@@ -100,7 +101,8 @@ impl FileSource for StreamedParquet {
             partition,
             metrics: self.inner.metrics().clone(),
             scanned: None,
-        }))
+        });
+        Ok(name_opened(opener, &config.object_store_url))
     }
 
     fn table_schema(&self) -> &TableSchema {

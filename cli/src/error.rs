@@ -55,8 +55,8 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Cache(#[from] tamis_udfs::cache::CacheError),
     /// A task of the query ended without a result.
-    #[error("the query's task failed: {0}")]
-    Task(#[source] tokio::task::JoinError),
+    #[error("{0}")]
+    Task(String),
     /// The command line or the configuration cannot be used.
     #[error("{0}")]
     Usage(String),

@@ -49,6 +49,11 @@ pub(super) fn to_stderr(level: Level, format: LogFormat) {
         }),
     };
     builder.init();
+    // Who asked is given an error; a trace of the program's stack says nothing to them.
+    std::panic::set_hook(Box::new(move |panic| match level {
+        Level::Command => log::debug!("{panic}"),
+        Level::Server => log::error!("{panic}"),
+    }));
 }
 
 /// Line ends as they are written in programs: what stands in a query makes no lines of its own.

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use futures::TryStreamExt;
 use tamis_engine::session::Session;
 use tamis_engine::statements;
+use tamis_files::describe::{panicked, said};
 use tamis_files::output::{BinaryForm, FileOutput};
 
 use super::error::CommandError;
@@ -110,11 +111,19 @@ pub(super) async fn interruptible<T: Send + 'static>(
 ) -> Result<Option<T>, CommandError> {
     let mut task = tokio::spawn(work);
     tokio::select! {
-        ended = &mut task => ended.map_err(CommandError::Task)?.map(Some),
+        ended = &mut task => ended.map_err(ended_early)?.map(Some),
         _ = tokio::signal::ctrl_c() => {
             task.abort();
             let _ = tokio::time::timeout(STOP_WITHIN, task).await;
             Ok(None)
         }
+    }
+}
+
+/// A task that did not come to its end.
+pub(super) fn ended_early(error: tokio::task::JoinError) -> CommandError {
+    match error.try_into_panic() {
+        Ok(panic) => CommandError::Task(panicked(&said(panic.as_ref()))),
+        Err(error) => CommandError::Task(format!("the query's task failed: {error}")),
     }
 }

@@ -97,6 +97,8 @@ pub fn base_config() -> SessionConfig {
     let options = config.options_mut();
     // Planning errors then carry their place in the SQL text.
     options.sql_parser.collect_spans = true;
+    // The best rows come first, not those without a score.
+    options.sql_parser.default_null_ordering = "nulls_last".into();
     tamis_files::options(options);
     config
 }

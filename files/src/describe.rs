@@ -45,11 +45,43 @@ pub fn message(error: &DataFusionError) -> String {
     }
 }
 
+/// A message is no longer than a screen.
+const MOST_CHARACTERS: usize = 1_500;
+
 /// An error of DataFusion in one line, without the prefixes that tell which of its stages it passed through.
 pub fn describe(error: &DataFusionError) -> (Option<Place>, String) {
     let place = error.diagnostic().and_then(|d| d.span).and_then(|span| place(span.start.line, span.start.column));
     let (found, message) = unwrap(error);
-    (place.or(found), one_line(&message))
+    (place.or(found), shortened(one_line(&message)))
+}
+
+/// The beginning and the end of what is longer than a screen: what went wrong stands at one of them.
+fn shortened(message: String) -> String {
+    let count = message.chars().count();
+    if count <= MOST_CHARACTERS {
+        return message;
+    }
+    let half = MOST_CHARACTERS / 2;
+    let (head, tail) = (message.chars().take(half), message.chars().skip(count - half));
+    format!("{} [... {} characters ...] {}", head.collect::<String>(), count - 2 * half, tail.collect::<String>())
+}
+
+/// What a panic has said.
+pub fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}
+
+/// What a panic's message means to who asked: an operator of the engine came to an end that it does not know.
+pub fn panicked(message: &str) -> String {
+    // Arrow's columns of texts have offsets of 32 bits.
+    if message.contains("offset overflow") || message.contains("Offset overflow") || message.contains("OffsetOverflow")
+    {
+        return "more than 2 GiB of text in one column of a sort, group, join or window; CAST the column to \
+                arrow_cast(..., 'LargeUtf8'), work on a hash of it (sha256, md5), or take fewer rows at once"
+            .into();
+    }
+    format!("the query's engine panicked: {message}; this is a defect of the program")
 }
 
 fn place(line: u64, column: u64) -> Option<Place> {
@@ -83,8 +115,17 @@ fn unwrap(error: &DataFusionError) -> (Option<Place>, String) {
         },
         DataFusionError::ObjectStore(inner) => (None, store_message(inner)),
         DataFusionError::External(inner) => external_message(inner.as_ref()),
+        DataFusionError::ExecutionJoin(inner) if inner.is_panic() => {
+            (None, panicked(&panic_message(&inner.to_string())))
+        }
         other => (None, other.strip_backtrace()),
     }
+}
+
+/// `task 3 panicked with message "..."`: what stands in the quotes.
+fn panic_message(text: &str) -> String {
+    let quoted = text.split_once("with message \"").and_then(|(_, rest)| rest.rsplit_once('"'));
+    quoted.map_or(text, |(message, _)| message).to_string()
 }
 
 fn external_message(error: &(dyn Error + Send + Sync + 'static)) -> (Option<Place>, String) {
@@ -103,6 +144,7 @@ fn external_message(error: &(dyn Error + Send + Sync + 'static)) -> (Option<Plac
 fn arrow_message(error: &ArrowError) -> (Option<Place>, String) {
     match error {
         ArrowError::ExternalError(inner) => external_message(inner.as_ref()),
+        ArrowError::OffsetOverflowError(_) => (None, panicked("offset overflow")),
         ArrowError::SchemaError(m)
         | ArrowError::CastError(m)
         | ArrowError::ComputeError(m)
@@ -192,6 +234,13 @@ mod tests {
             DataFusionError::Context("type_coercion".into(), Box::new(inner)),
         ))));
         assert_eq!(message(&error), "the cause");
+    }
+
+    #[test]
+    fn a_message_is_no_longer_than_a_screen() {
+        let error = DataFusionError::Execution(format!("reading a.csv: {} is too long", "x".repeat(100_000)));
+        let message = message(&error);
+        assert!(message.len() < 1_600 && message.starts_with("reading a.csv: ") && message.ends_with("is too long"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 
 use super::Ending;
-use super::run::{Runner, interruptible};
+use super::run::{Runner, ended_early, interruptible};
 use crate::error::CommandError;
 use command::Command;
 use complete::Names;
@@ -73,7 +73,7 @@ async fn read_line(editor: Option<PromptEditor>) -> Result<(PromptEditor, Line),
         let line = editor.readline("tamis> ");
         Some((editor, line))
     });
-    read.await.map_err(CommandError::Task)?.ok_or(CommandError::Prompt(ReadlineError::Eof))
+    read.await.map_err(ended_early)?.ok_or(CommandError::Prompt(ReadlineError::Eof))
 }
 
 fn editor(names: Arc<RwLock<Names>>) -> Result<PromptEditor, CommandError> {

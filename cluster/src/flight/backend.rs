@@ -21,7 +21,9 @@ use tamis_files::describe::message;
 
 use super::explain;
 use super::request::RequestInfo;
+
 use super::results::Rows;
+use super::sent::sent;
 use super::sessions::Sessions;
 use crate::codec::physical_codec;
 use crate::gather::{News, Query, cut, settle, sorted_last};
@@ -85,7 +87,8 @@ impl Backend {
                 }
                 plan => {
                     let begun = self.begin(&name, &request, &context, plan).await?;
-                    let (schema, mut rows) = (begun.rows.schema(), begun.rows);
+                    let mut rows = sent(begun.rows);
+                    let schema = rows.schema();
                     let first = rows.next().await.transpose().map_err(|e| BallistaError::General(message(&e)))?;
                     (schema, stream::iter(first.map(Ok)).chain(rows).boxed())
                 }

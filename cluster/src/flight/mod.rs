@@ -11,6 +11,7 @@ mod frontend;
 mod parameters;
 mod request;
 mod results;
+mod sent;
 mod service;
 mod sessions;
 

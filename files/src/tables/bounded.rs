@@ -17,10 +17,11 @@ use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
+use tamis_udfs::options::{InvalidUtf8, TamisOptions};
 
 use super::guarded::GuardedParquet;
 use super::metadata::fetch_metadata;
-use super::stream::{Sizes, StreamedParquet, Streaming, can_stream};
+use super::stream::{Sizes, StreamedParquet, Streaming, Texts, can_stream};
 use super::table::FilesTable;
 
 /// What a scan may hold at once, and what follows for how it reads.
@@ -170,9 +171,16 @@ pub(super) async fn bounded(
     if weight.row < bounds.least_filtered_row && !weight.may_be_heavier {
         inner = inner.without_row_filters();
     }
-    let source: Arc<dyn FileSource> = if row_number.is_some() || is_large && weight.can_stream {
+    let texts = match TamisOptions::from_config(state.config_options()).invalid_utf8() {
+        InvalidUtf8::Error => Texts::Refused,
+        InvalidUtf8::Replace => Texts::Replaced,
+    };
+    // DataFusion's reader ends at a text that is none.
+    let is_ours = is_large || texts != Texts::Refused;
+    let source: Arc<dyn FileSource> = if row_number.is_some() || is_ours && weight.can_stream {
         let metadata_cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let streaming = Streaming { metadata_cache, batch_size, sizes: bounds.stream, row_number, is_cut: false };
+        let (sizes, is_cut) = (bounds.stream, false);
+        let streaming = Streaming { metadata_cache, batch_size, sizes, row_number, is_cut, texts };
         Arc::new(StreamedParquet::new(inner, streaming))
     } else {
         if is_large {

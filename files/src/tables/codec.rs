@@ -23,7 +23,7 @@ use super::guarded::GuardedParquet;
 use super::metadata::Readers;
 use super::row_reader::FileRows;
 use super::sequential::{Form, FormMessage, SequentialSource};
-use super::stream::{RowRange, Sizes, StreamedParquet, Streaming};
+use super::stream::{RowRange, Sizes, StreamedParquet, Streaming, Texts};
 
 /// Encodes and decodes our scans of files.
 #[derive(Debug, Default)]
@@ -54,6 +54,8 @@ struct StreamingMessage {
     row_number: Option<String>,
     #[prost(message, optional, tag = "3")]
     sizes: Option<SizesMessage>,
+    #[prost(bool, tag = "4")]
+    replaces_invalid: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -126,6 +128,7 @@ impl NodeCodec for ScanNodes {
                 batch_size: streaming.batch_size as u64,
                 row_number: streaming.row_number.clone(),
                 sizes: Some(streaming.sizes.into()),
+                replaces_invalid: streaming.texts == Texts::Replaced,
             }),
             ranges: ranges(config),
             is_cut: streaming.is_some_and(|streaming| streaming.is_cut),
@@ -161,10 +164,9 @@ impl NodeCodec for ScanNodes {
             Some(streaming) => {
                 let sizes = streaming.sizes.map(Sizes::from).unwrap_or_default();
                 let (batch_size, row_number) = (streaming.batch_size as usize, streaming.row_number);
-                Arc::new(StreamedParquet::new(
-                    guarded,
-                    Streaming { metadata_cache, batch_size, sizes, row_number, is_cut: message.is_cut },
-                ))
+                let (is_cut, texts) = (message.is_cut, Texts::of(streaming.replaces_invalid));
+                let streaming = Streaming { metadata_cache, batch_size, sizes, row_number, is_cut, texts };
+                Arc::new(StreamedParquet::new(guarded, streaming))
             }
             None => Arc::new(guarded),
         };

@@ -19,6 +19,7 @@ use object_store::ObjectStore;
 use tamis_udfs::calls::model_function;
 
 use super::named::name_files;
+use super::not_utf8::NotUtf8;
 
 /// DataFusion's Parquet source, but for predicates that call a model: it takes none.
 ///
@@ -87,7 +88,9 @@ impl FileSource for GuardedParquet {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        Ok(name_files(self.inner.create_morselizer(store, config, partition)?, &config.object_store_url))
+        let explain = NotUtf8 { store: Arc::clone(&store), table: self.inner.table_schema().clone() };
+        let inner = self.inner.create_morselizer(store, config, partition)?;
+        Ok(name_files(inner, &config.object_store_url, Arc::new(explain)))
     }
 
     fn table_schema(&self) -> &TableSchema {

@@ -107,9 +107,12 @@ impl Listing {
         let Some(first) = files.first() else { return Err(self.nothing()) };
         let is_alone = files.len() == 1 && !matches!(self.location.files(), Files::Folder(_));
         if let Some(kind) = &self.kind {
-            let (same, others): (Vec<_>, Vec<_>) =
-                files.into_iter().partition(|file| kind_of(file).is_some_and(|found| found.is_same(kind)));
             // Jobs write files without an extension.
+            let is_meant = |file: &ObjectMeta| match kind_of(file) {
+                Some(found) => found.is_same(kind),
+                None => file.location.filename().is_none_or(|name| !name.contains('.')),
+            };
+            let (same, others): (Vec<_>, Vec<_>) = files.into_iter().partition(is_meant);
             return Ok((*kind, if same.is_empty() { others } else { same }));
         }
         let kinds: Vec<(FileKind, &ObjectMeta)> =

@@ -14,6 +14,7 @@ mod listing;
 mod location;
 mod metadata;
 mod named;
+mod not_utf8;
 mod opened;
 mod partitions;
 mod row_reader;

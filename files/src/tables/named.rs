@@ -11,6 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselizer};
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 
@@ -77,65 +78,98 @@ impl FileOpener for NamedOpener {
     }
 }
 
+/// What knows more of an error than who met it.
+pub(super) trait Explain: std::fmt::Debug + Send + Sync {
+    /// The error to give in the place of one that was met in a file; `None`: that one.
+    fn explain<'a>(
+        &'a self,
+        file: &'a PartitionedFile,
+        error: &DataFusionError,
+    ) -> BoxFuture<'a, Option<DataFusionError>>;
+}
+
 /// Reads files as `inner` does; errors name them.
-pub(super) fn name_files(inner: Box<dyn Morselizer>, store: &ObjectStoreUrl) -> Box<dyn Morselizer> {
-    Box::new(NamedMorselizer { inner, store: store.clone() })
+pub(super) fn name_files(
+    inner: Box<dyn Morselizer>,
+    store: &ObjectStoreUrl,
+    explain: Arc<dyn Explain>,
+) -> Box<dyn Morselizer> {
+    Box::new(NamedMorselizer { inner, store: store.clone(), explain })
 }
 
 #[derive(Debug)]
 struct NamedMorselizer {
     inner: Box<dyn Morselizer>,
     store: ObjectStoreUrl,
+    explain: Arc<dyn Explain>,
+}
+
+/// A file, for errors.
+#[derive(Debug, Clone)]
+struct Named {
+    name: String,
+    file: Arc<PartitionedFile>,
+    explain: Arc<dyn Explain>,
 }
 
 impl Morselizer for NamedMorselizer {
     fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
         let name = file_name(&self.store, &file.object_meta.location);
-        let inner = self.inner.plan_file(file).map_err(|e| in_file(&name, e))?;
-        Ok(Box::new(NamedPlanner { inner, name }))
+        let named = Named { name, file: Arc::new(file.clone()), explain: Arc::clone(&self.explain) };
+        let inner = self.inner.plan_file(file).map_err(|e| in_file(&named.name, e))?;
+        Ok(Box::new(NamedPlanner { inner, named }))
     }
 }
 
 #[derive(Debug)]
 struct NamedPlanner {
     inner: Box<dyn MorselPlanner>,
-    name: String,
+    named: Named,
 }
 
 impl NamedPlanner {
-    fn over(inner: Box<dyn MorselPlanner>, name: &str) -> Box<dyn MorselPlanner> {
-        Box::new(Self { inner, name: name.to_string() })
+    fn over(inner: Box<dyn MorselPlanner>, named: &Named) -> Box<dyn MorselPlanner> {
+        Box::new(Self { inner, named: named.clone() })
     }
 }
 
 impl MorselPlanner for NamedPlanner {
     fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
-        let Self { inner, name } = *self;
-        let Some(mut plan) = inner.plan().map_err(|e| in_file(&name, e))? else { return Ok(None) };
+        let Self { inner, named } = *self;
+        let Some(mut plan) = inner.plan().map_err(|e| in_file(&named.name, e))? else { return Ok(None) };
         let morsels = plan.take_morsels().into_iter();
-        let morsels = morsels.map(|inner| Box::new(NamedMorsel { inner, name: name.clone() }) as Box<dyn Morsel>);
-        let planners = plan.take_ready_planners().into_iter().map(|inner| Self::over(inner, &name)).collect();
-        let mut named = MorselPlan::new().with_morsels(morsels.collect()).with_planners(planners);
+        let morsels = morsels.map(|inner| Box::new(NamedMorsel { inner, named: named.clone() }) as Box<dyn Morsel>);
+        let planners = plan.take_ready_planners().into_iter().map(|inner| Self::over(inner, &named)).collect();
+        let mut whole = MorselPlan::new().with_morsels(morsels.collect()).with_planners(planners);
         if let Some(pending) = plan.take_pending_planner() {
-            named.set_pending_planner(async move {
-                let inner = pending.into_future().await.map_err(|e| in_file(&name, e))?;
-                Ok(Self::over(inner, &name))
+            whole.set_pending_planner(async move {
+                let inner = pending.into_future().await.map_err(|e| in_file(&named.name, e))?;
+                Ok(Self::over(inner, &named))
             });
         }
-        Ok(Some(named))
+        Ok(Some(whole))
     }
 }
 
 #[derive(Debug)]
 struct NamedMorsel {
     inner: Box<dyn Morsel>,
-    name: String,
+    named: Named,
 }
 
 impl Morsel for NamedMorsel {
     fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
-        let Self { inner, name } = *self;
-        inner.into_stream().map(move |batch| batch.map_err(|e| in_file(&name, e))).boxed()
+        let Self { inner, named } = *self;
+        let named = Arc::new(named);
+        let batches = inner.into_stream().then(move |batch| {
+            let named = Arc::clone(&named);
+            async move {
+                let Err(error) = batch else { return batch };
+                let explained = named.explain.explain(&named.file, &error).await;
+                Err(in_file(&named.name, explained.unwrap_or(error)))
+            }
+        });
+        batches.boxed()
     }
 }
 

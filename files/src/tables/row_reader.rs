@@ -19,7 +19,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tamis_planner::RowReader;
 
-use super::stream::{Sizes, StreamOpener};
+use super::stream::{Sizes, StreamOpener, Texts};
 
 /// Rows that are fetched come in batches of so many: they are held together anyway.
 const FETCHED_BATCH: usize = 16;
@@ -62,6 +62,7 @@ impl RowReader for FileRows {
             rows: Some(rows),
             sizes: self.sizes,
             batch_size: FETCHED_BATCH,
+            texts: Texts::default(),
             partition: 0,
             metrics: ExecutionPlanMetricsSet::new(),
             scanned: Some(scanned.clone()),

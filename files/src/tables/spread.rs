@@ -19,7 +19,7 @@ use tamis_planner::ScoreExec;
 use super::bounded::can_stream_all;
 use super::codec::{parts, scan_of};
 use super::metadata::fetch_metadata;
-use super::stream::{RowRange, Sizes, StreamedParquet, Streaming};
+use super::stream::{RowRange, Sizes, StreamedParquet, Streaming, Texts};
 
 /// A partition has at least this many rows, if there are as many: a task has its price.
 const LEAST_ROWS: u64 = 16;
@@ -103,7 +103,9 @@ async fn spread_scan(scan: &Arc<dyn ExecutionPlan>, session: &dyn Session, most:
         None => {
             let batch_size = config.batch_size.unwrap_or(session.config().batch_size());
             let sizes = Sizes::default();
-            let streaming = Streaming { metadata_cache: cache, batch_size, sizes, row_number: None, is_cut: true };
+            let texts = Texts::default();
+            let streaming =
+                Streaming { metadata_cache: cache, batch_size, sizes, row_number: None, is_cut: true, texts };
             Arc::new(StreamedParquet::new(guarded.clone(), streaming))
         }
     };

@@ -11,22 +11,32 @@ use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::common::nested_struct::cast_column;
 use datafusion::error::{DataFusionError, Result};
 
-/// What a file begins with; a stream begins at once. Behind it a file has the same messages as a stream.
+/// What a file begins with; a stream begins at once. Behind it, and what fills up to the next message, a file has the same
+/// messages as a stream.
 const MAGIC: &[u8] = b"ARROW1\0\0";
 
 /// The batches of a file or stream.
 pub(super) fn batches(reader: Box<dyn Read + Send>) -> Result<StreamReader<Box<dyn Read + Send>>> {
     let mut reader = BufReader::with_capacity(1 << 20, reader);
-    let mut beginning = vec![];
-    reader.by_ref().take(MAGIC.len() as u64).read_to_end(&mut beginning)?;
+    let mut beginning = next(&mut reader)?;
     if beginning.is_empty() {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is empty").into());
     }
-    let rest: Box<dyn Read + Send> = match beginning == MAGIC {
-        true => Box::new(reader),
-        false => Box::new(io::Cursor::new(beginning).chain(reader)),
-    };
+    if beginning == MAGIC {
+        beginning = next(&mut reader)?;
+        while beginning.len() == MAGIC.len() && beginning.iter().all(|byte| *byte == 0) {
+            beginning = next(&mut reader)?;
+        }
+    }
+    let rest: Box<dyn Read + Send> = Box::new(io::Cursor::new(beginning).chain(reader));
     Ok(StreamReader::try_new(rest, None)?)
+}
+
+/// The next few bytes; fewer at the end.
+fn next(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    reader.take(MAGIC.len() as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The columns that are wanted of a batch, by name, in their types. One that is not there is NULL.

@@ -18,8 +18,6 @@ mod opener;
 mod read;
 mod records;
 mod source;
-#[cfg(test)]
-mod tests;
 
 pub(super) use form::{Form, FormMessage};
 pub(super) use infer::{Inference, infer};

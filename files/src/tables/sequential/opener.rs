@@ -1,6 +1,5 @@
 //! Opening one file: a thread that reads and cuts, and tasks that decode.
 
-use std::io::Read;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -19,8 +18,9 @@ use super::csv::CsvDecoder;
 use super::error::TextError;
 use super::form::{Form, Text};
 use super::json::JsonDecoder;
+use super::read::{self, Opened};
 use super::records::{Block, Blocks, Ends};
-use super::{arrow, json, read};
+use super::{arrow, json};
 use crate::tables::opened::received;
 
 /// A block, and with it a batch, has about so many bytes.
@@ -46,10 +46,10 @@ impl FileOpener for SequentialOpener {
         Ok(Box::pin(async move {
             let location = &file.object_meta.location;
             let compression = opener.form.compression_of(location);
-            let reader = read::open(opener.store.as_ref(), location, compression).await?;
+            let file = read::open(opener.store.as_ref(), location, compression).await?;
             Ok(match opener.form.text {
-                Text::Arrow => opener.batches(reader),
-                Text::Csv(_) | Text::Json => opener.decoded(reader),
+                Text::Arrow => opener.batches(file),
+                Text::Csv(_) | Text::Json => opener.decoded(file),
             })
         }))
     }
@@ -60,11 +60,11 @@ type Cut = (Arc<Decoder>, Block);
 
 impl SequentialOpener {
     /// The batches of Arrow's files.
-    fn batches(self, reader: Box<dyn Read + Send>) -> BoxStream<'static, Result<RecordBatch>> {
+    fn batches(self, file: Opened) -> BoxStream<'static, Result<RecordBatch>> {
         let (sender, receiver) = mpsc::channel(WAITING);
         let thread = tokio::task::spawn_blocking(move || {
             let mut send = |batch: Result<RecordBatch>| sender.blocking_send(batch).is_ok();
-            match arrow::batches(reader) {
+            match file.decompressed().and_then(arrow::batches) {
                 Ok(mut batches) => {
                     let adapted = batches.by_ref().map(|batch| Ok(arrow::adapt(&batch?, &self.wanted)?));
                     // Nobody listens any more if this ends early.
@@ -79,10 +79,10 @@ impl SequentialOpener {
     }
 
     /// The batches of a text.
-    fn decoded(self, reader: Box<dyn Read + Send>) -> BoxStream<'static, Result<RecordBatch>> {
+    fn decoded(self, file: Opened) -> BoxStream<'static, Result<RecordBatch>> {
         let (sender, receiver) = mpsc::channel(WAITING);
         let thread = tokio::task::spawn_blocking(move || {
-            if let Err(error) = self.cut(reader, &sender) {
+            if let Err(error) = self.cut(file, &sender) {
                 // Nobody listens any more if this fails.
                 let _ = sender.blocking_send(Err(error));
             }
@@ -97,8 +97,8 @@ impl SequentialOpener {
         batches.try_flatten().boxed()
     }
 
-    fn cut(&self, reader: Box<dyn Read + Send>, sender: &Sender<Result<Cut>>) -> Result<()> {
-        let mut blocks = Blocks::new(reader, BLOCK);
+    fn cut(&self, file: Opened, sender: &Sender<Result<Cut>>) -> Result<()> {
+        let mut blocks = Blocks::new(file.decompressed()?, BLOCK);
         let (beginning, is_whole) = blocks.beginning()?;
         let (decoder, ends) = match &self.form.text {
             Text::Csv(form) => {

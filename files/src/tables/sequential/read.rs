@@ -11,17 +11,27 @@ use object_store::path::Path;
 use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 
-/// The bytes of a file, to be read on a thread that may wait. Streams of several compressed members are read to the last.
-pub(super) async fn open(
-    store: &dyn ObjectStore,
-    location: &Path,
+/// A file that is open.
+pub(super) struct Opened {
+    bytes: Box<dyn Read + Send>,
     compression: FileCompressionType,
-) -> Result<Box<dyn Read + Send>> {
-    match store.get(location).await?.payload {
-        GetResultPayload::File(file, _) => compression.convert_read(file),
+}
+
+/// Opens a file.
+pub(super) async fn open(store: &dyn ObjectStore, location: &Path, compression: FileCompressionType) -> Result<Opened> {
+    let bytes: Box<dyn Read + Send> = match store.get(location).await?.payload {
+        GetResultPayload::File(file, _) => Box::new(file),
         GetResultPayload::Stream(stream) => {
-            compression.convert_read(StreamRead { stream, rest: Bytes::new(), runtime: Handle::current() })
+            Box::new(StreamRead { stream, rest: Bytes::new(), runtime: Handle::current() })
         }
+    };
+    Ok(Opened { bytes, compression })
+}
+
+impl Opened {
+    /// What was compressed, to be read on a thread that may wait. Streams of several members are read to the last.
+    pub(super) fn decompressed(self) -> Result<Box<dyn Read + Send>> {
+        self.compression.convert_read(self.bytes)
     }
 }
 

@@ -8,7 +8,7 @@ use memchr::{memchr, memchr_iter, memchr2, memrchr, memrchr2};
 use super::error::TextError;
 
 /// A record may be this large, with the images that are in it.
-const MOST_BYTES: usize = 1 << 30;
+pub(super) const MOST_BYTES: usize = 1 << 30;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 

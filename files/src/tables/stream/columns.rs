@@ -15,6 +15,7 @@ use super::block::Object;
 use super::chunk_rows::{ChunkRows, ChunkShape};
 use super::pages::{ChunkPages, OneChunk};
 use super::selection::Selected;
+use super::texts::{as_bytes, fields_as_bytes};
 
 /// The column that holds a row's number in its file.
 pub(in crate::tables) fn row_number_field(name: &str) -> Field {
@@ -27,7 +28,7 @@ pub(in crate::tables) fn with_field(schema: &Schema, field: Field) -> Schema {
     Schema::new_with_metadata(fields, schema.metadata().clone())
 }
 
-/// Some columns of a file.
+/// Some columns of a file, whose texts are read as byte strings.
 pub(super) struct Columns {
     pub(super) levels: FieldLevels,
     pub(super) mask: ProjectionMask,
@@ -44,7 +45,8 @@ impl Columns {
         let in_file = description.root_schema().get_fields().len();
         let mask = ProjectionMask::roots(description, places.iter().copied().filter(|place| *place < in_file));
         let fields: Fields = schema.fields().iter().take(in_file).cloned().collect();
-        let levels = parquet_to_arrow_field_levels(description, mask.clone(), Some(&fields))?;
+        let read = fields_as_bytes(&fields);
+        let levels = parquet_to_arrow_field_levels(&as_bytes(description)?, mask.clone(), Some(&read))?;
         let number = places.iter().find(|place| **place >= in_file).map(|place| schema.field(*place).clone());
         Ok(Self { levels, mask, schema: Arc::new(schema.project(places)?), number })
     }

@@ -22,9 +22,11 @@ mod reading;
 mod rows;
 mod selection;
 mod source;
+mod texts;
 
 pub(super) use block::Sizes;
 pub(super) use codec::can_stream;
 pub(super) use columns::{row_number_field, with_field};
 pub(super) use opener::{RowRange, StreamOpener};
 pub(super) use source::{StreamedParquet, Streaming};
+pub(super) use texts::Texts;

@@ -33,6 +33,7 @@ use super::block::{Object, Sizes};
 use super::columns::{Columns, row_number_field, with_field};
 use super::filter::RowFilter;
 use super::reading::Reading;
+use super::texts::Texts;
 use crate::tables::metadata::fetch_metadata;
 use crate::tables::opened::received;
 
@@ -57,6 +58,7 @@ pub(in crate::tables) struct StreamOpener {
     pub(in crate::tables) rows: Option<Arc<[u64]>>,
     pub(in crate::tables) sizes: Sizes,
     pub(in crate::tables) batch_size: usize,
+    pub(in crate::tables) texts: Texts,
     pub(in crate::tables) partition: usize,
     pub(in crate::tables) metrics: ExecutionPlanMetricsSet,
     /// Where the bytes that are read are counted, if not among the metrics.
@@ -158,8 +160,8 @@ impl StreamOpener {
             None => RowFilter::default(),
         };
         let range = file.extensions.get::<RowRange>().map(|RowRange(rows)| rows.clone().collect());
-        let (rows, batch_size) = (self.rows.clone().or(range), self.batch_size);
-        Ok(Reading { metadata, object, rows, filter, columns, projector, row_groups, batch_size, metrics })
+        let (rows, batch_size, texts) = (self.rows.clone().or(range), self.batch_size, self.texts);
+        Ok(Reading { metadata, object, rows, filter, columns, projector, row_groups, batch_size, texts, metrics })
     }
 }
 

@@ -18,6 +18,7 @@ use super::block::Object;
 use super::columns::{Columns, StreamedRowGroup, with_field};
 use super::filter::RowFilter;
 use super::selection::Selected;
+use super::texts::{Texts, with_texts};
 
 /// Batches of columns that are read for a predicate hold about this many bytes ...
 const FILTER_BATCH_BYTES: u64 = 4 << 20;
@@ -35,6 +36,7 @@ pub(super) struct Reading {
     pub(super) projector: Projector,
     pub(super) row_groups: Vec<usize>,
     pub(super) batch_size: usize,
+    pub(super) texts: Texts,
     pub(super) metrics: ParquetFileMetrics,
 }
 
@@ -125,8 +127,15 @@ impl Reading {
             Some(selected) => Box::new(selected.iter().map(move |row| first_row + row as u64)),
             None => Box::new(rows.clone()),
         };
+        let mut done = 0;
         Ok(reader.map(move |batch| {
             let batch = batch?;
+            let row = |row: usize| match selected {
+                Some(selected) => first_row + selected.iter().nth(done + row).unwrap_or_default() as u64,
+                None => first_row + (done + row) as u64,
+            };
+            let batch = with_texts(&batch, columns.schema(), self.texts, row)?;
+            done += batch.num_rows();
             let Some(field) = &columns.number else { return Ok(batch) };
             let numbers: UInt64Array = numbers.by_ref().take(batch.num_rows()).collect();
             let schema = with_field(&batch.schema(), field.clone());

@@ -18,6 +18,7 @@ use object_store::ObjectStore;
 
 use super::block::Sizes;
 use super::opener::StreamOpener;
+use super::texts::Texts;
 use crate::tables::guarded::GuardedParquet;
 use crate::tables::named::name_opened;
 
@@ -40,6 +41,8 @@ pub(in crate::tables) struct Streaming {
     pub(in crate::tables) row_number: Option<String>,
     /// Whether the scan's partitions were cut by rows, and stay as they are.
     pub(in crate::tables) is_cut: bool,
+    /// What becomes of texts that are none.
+    pub(in crate::tables) texts: Texts,
 }
 
 impl StreamedParquet {
@@ -85,7 +88,7 @@ impl FileSource for StreamedParquet {
             }
         };
         let adapters = config.expr_adapter_factory.clone();
-        let Streaming { metadata_cache, batch_size, sizes, row_number, is_cut: _ } = self.streaming.clone();
+        let Streaming { metadata_cache, batch_size, sizes, row_number, texts, is_cut: _ } = self.streaming.clone();
         let opener = Arc::new(StreamOpener {
             store,
             metadata_cache,
@@ -98,6 +101,7 @@ impl FileSource for StreamedParquet {
             rows: None,
             sizes,
             batch_size,
+            texts,
             partition,
             metrics: self.inner.metrics().clone(),
             scanned: None,

@@ -16,7 +16,7 @@ use super::arrow;
 use super::csv::CsvForm;
 use super::error::{TextError, shortened};
 use super::form::{Form, Text};
-use super::records::{Ends, Looked};
+use super::records::{Ends, MOST_BYTES};
 use super::{json, read};
 use crate::tables::named::{file_name, in_file};
 use crate::tables::schema::{unify, wider};
@@ -85,12 +85,12 @@ enum Found {
 
 async fn look(inference: &Inference, file: &ObjectMeta, form: &Form, most: u64) -> Result<Found> {
     let compression = form.compression_of(&file.location);
-    let reader = read::open(inference.store.as_ref(), &file.location, compression).await?;
+    let opened = read::open(inference.store.as_ref(), &file.location, compression).await?;
     let is_json = matches!(form.text, Text::Json);
     let is_whole = file.size <= most;
     let first = if is_json && !is_whole { (most / PLACES).max(LEAST_BYTES / 2) } else { most };
     let form = form.clone();
-    let looked = tokio::task::spawn_blocking(move || look_at_beginning(reader, &form, first));
+    let looked = tokio::task::spawn_blocking(move || look_at_beginning(opened.decompressed()?, &form, first));
     let (mut found, ends) = looked.await.map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))??;
     let Found::Values(values) = &mut found else { return Ok(found) };
     if !is_whole && ends == Some(Ends::Lines) && compression == FileCompressionType::UNCOMPRESSED {
@@ -108,37 +108,58 @@ fn look_at_beginning(reader: Box<dyn Read + Send>, form: &Form, most: u64) -> Re
     if let Text::Arrow = form.text {
         return Ok((Found::Columns(arrow::batches(reader)?.schema()), None));
     }
-    let mut text = vec![];
-    reader.take(most + 1).read_to_end(&mut text)?;
-    let is_whole = text.len() as u64 <= most;
-    if text.starts_with("\u{feff}".as_bytes()) {
-        text.drain(.."\u{feff}".len());
+    let mut beginning = Beginning { reader, text: vec![], is_whole: false };
+    beginning.read(most)?;
+    if beginning.text.starts_with("\u{feff}".as_bytes()) {
+        beginning.text.drain(.."\u{feff}".len());
     }
     match &form.text {
-        Text::Csv(csv) => Ok((Found::Columns(csv_columns(csv, text, is_whole, form.replaces_invalid)?), None)),
+        Text::Csv(csv) => {
+            let csv = csv.of_file(&beginning.text, beginning.is_whole);
+            let records = beginning.records(&csv.ends(false))?;
+            Ok((Found::Columns(csv_columns(&csv, records, form.replaces_invalid)?), None))
+        }
         _ => {
-            let ends = json::ends(&mut text);
-            let records = whole_records(&ends, &mut text, is_whole)?;
+            let ends = json::ends(&mut beginning.text);
             let mut values = Inferred::Unknown;
-            values.look_at(&records)?;
+            values.look_at(&beginning.records(&ends)?)?;
             Ok((Found::Values(values), Some(ends)))
         }
     }
 }
 
-/// The records of a beginning that are there as a whole.
-fn whole_records(ends: &Ends, text: &mut Vec<u8>, is_whole: bool) -> Result<Vec<u8>, TextError> {
-    let looked = ends.look(text);
-    match looked {
-        Looked { end: Some(end), .. } if !is_whole => text.truncate(end),
-        _ => {}
-    }
-    Ok(std::mem::take(text))
+/// The beginning of a text.
+struct Beginning {
+    reader: Box<dyn Read + Send>,
+    text: Vec<u8>,
+    is_whole: bool,
 }
 
-fn csv_columns(form: &CsvForm, mut text: Vec<u8>, is_whole: bool, replaces: bool) -> Result<SchemaRef, TextError> {
-    let form = form.of_file(&text, is_whole);
-    let mut text = whole_records(&form.ends(false), &mut text, is_whole)?;
+impl Beginning {
+    fn read(&mut self, bytes: u64) -> Result<(), TextError> {
+        let read = self.reader.by_ref().take(bytes).read_to_end(&mut self.text)?;
+        self.is_whole = (read as u64) < bytes;
+        Ok(())
+    }
+
+    /// The records that are there as a whole: one at least, however large it is.
+    fn records(mut self, ends: &Ends) -> Result<Vec<u8>, TextError> {
+        loop {
+            let end = ends.look(&mut self.text).end;
+            match end {
+                _ if self.is_whole => return Ok(self.text),
+                Some(end) => {
+                    self.text.truncate(end);
+                    return Ok(self.text);
+                }
+                None if self.text.len() > MOST_BYTES => return Ok(vec![]),
+                None => self.read(self.text.len() as u64)?,
+            }
+        }
+    }
+}
+
+fn csv_columns(form: &CsvForm, mut text: Vec<u8>, replaces: bool) -> Result<SchemaRef, TextError> {
     if replaces {
         text = String::from_utf8_lossy(&text).into_owned().into_bytes();
     }

@@ -10,7 +10,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
-use tamis_files::tables::FileTables;
+use tamis_files::tables::{FileTables, MarkTexts};
 use tamis_udfs::options::TamisOptions;
 
 use crate::error::EngineError;
@@ -124,6 +124,7 @@ pub fn build(parts: SessionParts) -> SessionContext {
         .with_runtime_env(parts.runtime)
         .with_default_features()
         .with_optimizer_rules(tamis_planner::optimizer_rules(parts.rules))
+        .with_physical_optimizer_rule(Arc::new(MarkTexts))
         .with_query_planner(parts.planner);
     if let Some(id) = parts.id {
         builder = builder.with_session_id(id);

@@ -177,16 +177,17 @@ pub(super) async fn bounded(
     };
     // DataFusion's reader ends at a text that is none.
     let is_ours = is_large || texts != Texts::Refused;
-    let source: Arc<dyn FileSource> = if row_number.is_some() || is_ours && weight.can_stream {
-        let metadata_cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let (sizes, is_cut) = (bounds.stream, false);
-        let streaming = Streaming { metadata_cache, batch_size, sizes, row_number, is_cut, texts };
+    let must_stream = row_number.is_some();
+    let metadata_cache = state.runtime_env().cache_manager.get_file_metadata_cache();
+    let (sizes, is_cut) = (bounds.stream, false);
+    let streaming = Streaming { metadata_cache, batch_size, sizes, row_number, is_cut, texts };
+    let source: Arc<dyn FileSource> = if must_stream || is_ours && weight.can_stream {
         Arc::new(StreamedParquet::new(inner, streaming))
     } else {
         if is_large {
             builder = fewer_partitions(builder, state, config, (bounds.row_groups / weight.row_group).max(1) as usize);
         }
-        Arc::new(inner)
+        Arc::new(inner.with_streaming(weight.can_stream.then_some(streaming)))
     };
     Ok(DataSourceExec::from_data_source(builder.with_source(source).build()))
 }

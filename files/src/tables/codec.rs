@@ -56,6 +56,9 @@ struct StreamingMessage {
     sizes: Option<SizesMessage>,
     #[prost(bool, tag = "4")]
     replaces_invalid: bool,
+    /// Columns in which texts that are none are marked.
+    #[prost(string, repeated, tag = "5")]
+    marked: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -129,6 +132,10 @@ impl NodeCodec for ScanNodes {
                 row_number: streaming.row_number.clone(),
                 sizes: Some(streaming.sizes.into()),
                 replaces_invalid: streaming.texts == Texts::Replaced,
+                marked: match &streaming.texts {
+                    Texts::Marked(columns) => columns.to_vec(),
+                    _ => vec![],
+                },
             }),
             ranges: ranges(config),
             is_cut: streaming.is_some_and(|streaming| streaming.is_cut),
@@ -164,7 +171,12 @@ impl NodeCodec for ScanNodes {
             Some(streaming) => {
                 let sizes = streaming.sizes.map(Sizes::from).unwrap_or_default();
                 let (batch_size, row_number) = (streaming.batch_size as usize, streaming.row_number);
-                let (is_cut, texts) = (message.is_cut, Texts::of(streaming.replaces_invalid));
+                let texts = match (streaming.replaces_invalid, streaming.marked) {
+                    (true, _) => Texts::Replaced,
+                    (false, columns) if columns.is_empty() => Texts::Refused,
+                    (false, columns) => Texts::Marked(columns.into()),
+                };
+                let is_cut = message.is_cut;
                 let streaming = Streaming { metadata_cache, batch_size, sizes, row_number, is_cut, texts };
                 Arc::new(StreamedParquet::new(guarded, streaming))
             }

@@ -20,6 +20,7 @@ use tamis_udfs::calls::model_function;
 
 use super::named::name_files;
 use super::not_utf8::NotUtf8;
+use super::stream::Streaming;
 
 /// DataFusion's Parquet source, but for predicates that call a model: it takes none.
 ///
@@ -29,12 +30,14 @@ pub(super) struct GuardedParquet {
     inner: Arc<dyn FileSource>,
     /// Whether it may take predicates as row filters, where the session's options say so.
     may_filter_rows: bool,
+    /// How the files can be streamed instead, if they can be.
+    streaming: Option<Streaming>,
 }
 
 impl GuardedParquet {
     /// Reads as `inner`, a [`ParquetSource`], does.
     pub(super) fn new(inner: Arc<dyn FileSource>) -> Self {
-        Self { inner, may_filter_rows: true }
+        Self { inner, may_filter_rows: true, streaming: None }
     }
 
     /// The same, with predicates for what the files' statistics tell alone: no filter of rows.
@@ -43,7 +46,17 @@ impl GuardedParquet {
             Some(source) => Arc::new(source.clone().with_pushdown_filters(false)),
             None => self.inner,
         };
-        Self { inner, may_filter_rows: false }
+        Self { inner, may_filter_rows: false, streaming: self.streaming }
+    }
+
+    /// The same, of files that can be streamed in this way.
+    pub(super) fn with_streaming(self, streaming: Option<Streaming>) -> Self {
+        Self { streaming, ..self }
+    }
+
+    /// How the files can be streamed.
+    pub(super) fn streaming(&self) -> Option<&Streaming> {
+        self.streaming.as_ref()
     }
 
     /// The source inside.
@@ -58,7 +71,7 @@ impl GuardedParquet {
     }
 
     fn over(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(Self { inner, ..*self })
+        Arc::new(Self { inner, ..self.clone() })
     }
 }
 

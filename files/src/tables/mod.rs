@@ -12,6 +12,7 @@ mod format;
 mod guarded;
 mod listing;
 mod location;
+mod mark_texts;
 mod metadata;
 mod named;
 mod not_utf8;
@@ -39,6 +40,7 @@ use tamis_planner::RowTable;
 use bounded::{BoundedTable, Bounds, can_stream_all};
 use location::TableLocation;
 pub use location::looks_like_a_file;
+pub use mark_texts::MarkTexts;
 pub use spread::{Spread, spread};
 use table::{Declared, FilesTable};
 

@@ -2,6 +2,7 @@
 
 mod columns;
 mod data;
+mod invalid;
 mod late;
 mod names;
 mod rows;

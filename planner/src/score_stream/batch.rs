@@ -12,7 +12,11 @@ use datafusion::physical_expr::PhysicalExprRef;
 use datafusion::physical_expr::expressions::Column;
 
 use super::size::batch_bytes;
+use crate::marked::{marks, without_marks};
 use crate::model_call::ModelCall;
+
+/// Which argument of a call is the text.
+const TEXT: usize = 1;
 
 /// A batch that was read and of which some rows are not submitted yet.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(super) struct ReadBatch {
     rows: RecordBatch,
     bytes: usize,
     args: Args,
+    /// Rows whose text is none, and why.
+    refused: Vec<(usize, Arc<str>)>,
     next_row: usize,
     memory: Option<Arc<MemoryReservation>>,
 }
@@ -39,6 +45,8 @@ pub(super) struct Slice {
     pub(super) rows: RecordBatch,
     pub(super) bytes: usize,
     pub(super) args: SliceArgs,
+    /// Rows that cannot be scored whatever the model says, and why.
+    pub(super) refused: Vec<(usize, Arc<str>)>,
     /// Held until the rows are emitted.
     pub(super) memory: Option<Arc<MemoryReservation>>,
 }
@@ -70,9 +78,16 @@ impl ReadBatch {
         let values = values.collect::<Result<Vec<_>>>()?;
         let constant = selection.is_none() && values.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { batch.num_rows() };
-        let args = values.into_iter().map(|value| value.into_array(rows)).collect::<Result<_>>()?;
+        let mut args = values.into_iter().map(|value| value.into_array(rows)).collect::<Result<Vec<_>>>()?;
+        let mut passing = without_values(batch, emptied)?;
+        let mut refused = if constant { vec![] } else { args.get(TEXT).map(marks).unwrap_or_default() };
+        if !refused.is_empty() {
+            args[TEXT] = without_marks(&args[TEXT], &refused)?;
+            passing = with_plain_text(passing, call, &refused)?;
+            refused.retain(|(row, _)| selection.as_ref().is_none_or(|selection| selection.value(*row)));
+        }
         let args = if constant { Args::Constant(args) } else { Args::Rows { args, selection } };
-        Ok(Self { rows: without_values(batch, emptied)?, bytes: batch_bytes(batch), args, next_row: 0, memory: None })
+        Ok(Self { rows: passing, bytes: batch_bytes(batch), args, refused, next_row: 0, memory: None })
     }
 
     /// Reserves memory for the batch, unless it has it. The error is the pool's.
@@ -102,13 +117,27 @@ impl ReadBatch {
         };
         // Rows of a batch differ in size; their sum is right, and that is what bounds the reading.
         let bytes = self.bytes * rows / self.rows.num_rows();
-        Some(Slice { rows: self.rows.slice(start, rows), bytes, args, memory: self.memory.clone() })
+        let refused = self.refused.iter().filter(|(row, _)| (start..start + rows).contains(row));
+        let refused = refused.map(|(row, reason)| (row - start, Arc::clone(reason))).collect();
+        Some(Slice { rows: self.rows.slice(start, rows), bytes, args, refused, memory: self.memory.clone() })
     }
 
     /// Whether every row was taken.
     pub(super) fn is_done(&self) -> bool {
         self.next_row == self.rows.num_rows()
     }
+}
+
+/// The rows with NULL where the call's text is none.
+fn with_plain_text(
+    rows: RecordBatch,
+    call: &ModelCall<PhysicalExprRef>,
+    refused: &[(usize, Arc<str>)],
+) -> Result<RecordBatch> {
+    let Some(column) = call.args.get(TEXT).and_then(|text| text.downcast_ref::<Column>()) else { return Ok(rows) };
+    let mut columns = rows.columns().to_vec();
+    columns[column.index()] = without_marks(&columns[column.index()], refused)?;
+    Ok(RecordBatch::try_new(rows.schema(), columns)?)
 }
 
 fn without_values(batch: &RecordBatch, emptied: &[usize]) -> Result<RecordBatch> {

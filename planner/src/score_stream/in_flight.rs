@@ -1,6 +1,7 @@
 //! Rows that the runtime works on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
@@ -70,11 +71,13 @@ impl InFlight {
 
     /// Starts scoring `slice`.
     pub(super) fn submit(&mut self, slice: Slice, scoring: &Scoring, metrics: Arc<ScoringMetrics>) -> Result<()> {
-        let Slice { rows, bytes, args, memory } = slice;
+        let Slice { rows, bytes, args, refused, memory } = slice;
         let outcomes = match args {
             SliceArgs::Rows { args, selection } => {
                 let expected = rows.num_rows();
-                submit(scoring, &args, selection, expected, metrics)?.map_ok(Outcomes::Each).boxed()
+                metrics.rows_failed.fetch_add(refused.len() as u64, Ordering::Relaxed);
+                let outcomes = submit(scoring, &args, selection, expected, metrics)?;
+                outcomes.map_ok(move |outcomes| Outcomes::Each(with_refused(outcomes, refused))).boxed()
             }
             SliceArgs::Constant(args) => {
                 let constant = match &self.constant {
@@ -105,6 +108,13 @@ impl InFlight {
         }
         Poll::Ready(next)
     }
+}
+
+fn with_refused(mut outcomes: Vec<Outcome>, refused: Vec<(usize, Arc<str>)>) -> Vec<Outcome> {
+    for (row, reason) in refused {
+        outcomes[row] = Outcome::Failed(reason);
+    }
+    outcomes
 }
 
 /// Starts scoring the rows of `args`, of which there are `rows`; with a selection, those that it selects.

@@ -160,7 +160,7 @@ impl StreamOpener {
             None => RowFilter::default(),
         };
         let range = file.extensions.get::<RowRange>().map(|RowRange(rows)| rows.clone().collect());
-        let (rows, batch_size, texts) = (self.rows.clone().or(range), self.batch_size, self.texts);
+        let (rows, batch_size, texts) = (self.rows.clone().or(range), self.batch_size, self.texts.clone());
         Ok(Reading { metadata, object, rows, filter, columns, projector, row_groups, batch_size, texts, metrics })
     }
 }

@@ -18,7 +18,7 @@ use super::block::Object;
 use super::columns::{Columns, StreamedRowGroup, with_field};
 use super::filter::RowFilter;
 use super::selection::Selected;
-use super::texts::{Texts, with_texts};
+use super::texts::{Place, Texts, with_texts};
 
 /// Batches of columns that are read for a predicate hold about this many bytes ...
 const FILTER_BATCH_BYTES: u64 = 4 << 20;
@@ -134,7 +134,8 @@ impl Reading {
                 Some(selected) => first_row + selected.iter().nth(done + row).unwrap_or_default() as u64,
                 None => first_row + (done + row) as u64,
             };
-            let batch = with_texts(&batch, columns.schema(), self.texts, row)?;
+            let place = Place { file: self.object.path.as_ref(), row };
+            let batch = with_texts(&batch, columns.schema(), &self.texts, &place)?;
             done += batch.num_rows();
             let Some(field) = &columns.number else { return Ok(batch) };
             let numbers: UInt64Array = numbers.by_ref().take(batch.num_rows()).collect();

@@ -61,6 +61,15 @@ impl StreamedParquet {
         &self.streaming
     }
 
+    /// The same, with marks in the places of texts of these columns that are none, unless they are replaced.
+    pub(in crate::tables) fn marked(&self, columns: Arc<[String]>) -> Self {
+        let texts = match &self.streaming.texts {
+            Texts::Replaced => Texts::Replaced,
+            _ => Texts::Marked(columns),
+        };
+        Self { inner: Arc::clone(&self.inner), streaming: Streaming { texts, ..self.streaming.clone() } }
+    }
+
     /// The same, with partitions that stay as they are.
     pub(in crate::tables) fn cut(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), streaming: Streaming { is_cut: true, ..self.streaming.clone() } }

@@ -3,6 +3,7 @@
 //! A file says of a column that it is UTF-8, and some of its values are not. Parquet's reader fails then and does not say
 //! where. So the columns are read as byte strings and become texts here, without a copy where all is well.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -17,21 +18,35 @@ use datafusion::error::Result;
 use datafusion::parquet::basic::{ConvertedType, Repetition, Type as PhysicalType};
 use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::schema::types::{SchemaDescriptor, Type};
+use tamis_planner::marked;
 
 /// What becomes of values that are not UTF-8.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::tables) enum Texts {
     /// The scan fails and names the column and the row.
     #[default]
     Refused,
     /// U+FFFD stands for what cannot be read.
     Replaced,
+    /// In these columns a model is told instead ([`marked`]); in others the scan fails.
+    Marked(Arc<[String]>),
+}
+
+/// What becomes of the values of one column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Refused,
+    Replaced,
+    Marked,
 }
 
 impl Texts {
-    /// What becomes of them if they are replaced or not.
-    pub(in crate::tables) fn of(are_replaced: bool) -> Self {
-        if are_replaced { Self::Replaced } else { Self::Refused }
+    fn of_column(&self, name: &str) -> Text {
+        match self {
+            Self::Replaced => Text::Replaced,
+            Self::Marked(columns) if columns.iter().any(|column| column == name) => Text::Marked,
+            _ => Text::Refused,
+        }
     }
 }
 
@@ -108,12 +123,20 @@ impl From<ArrowError> for Failed {
     }
 }
 
-/// A batch of byte strings with the texts of `schema`. `row` tells the number that a row of the batch has in its file.
+/// Where a batch's rows lie.
+pub(super) struct Place<'a, F> {
+    /// The file.
+    pub(super) file: &'a str,
+    /// The number in the file of a row of the batch.
+    pub(super) row: F,
+}
+
+/// A batch of byte strings with the texts of `schema`.
 pub(super) fn with_texts(
     batch: &RecordBatch,
     schema: &Schema,
-    texts: Texts,
-    row: impl Fn(usize) -> u64,
+    texts: &Texts,
+    place: &Place<'_, impl Fn(usize) -> u64>,
 ) -> Result<RecordBatch> {
     let mut fields = Vec::with_capacity(batch.num_columns());
     let mut columns = Vec::with_capacity(batch.num_columns());
@@ -123,13 +146,24 @@ pub(super) fn with_texts(
             columns.push(Arc::clone(column));
             continue;
         }
-        let array = text(column, field.data_type(), texts).map_err(|failed| match failed {
+        let name = field.name();
+        let mut texts = texts.of_column(name);
+        if texts == Text::Marked && !matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8) {
+            texts = Text::Refused;
+        }
+        let mark = |Invalid { place: at, byte }| {
+            marked(&format!(
+                "{name}: not UTF-8, from byte {byte} on (row {} of {}, counted from 0)",
+                (place.row)(at),
+                place.file
+            ))
+        };
+        let array = text(column, field.data_type(), texts, &mark).map_err(|failed| match failed {
             Failed::Arrow(error) => error.into(),
-            Failed::Invalid(Invalid { place, byte }) => exec_datafusion_err!(
-                "column {}, row {} (counted from 0): not UTF-8, from byte {byte} of the value on; SET \
+            Failed::Invalid(Invalid { place: at, byte }) => exec_datafusion_err!(
+                "column {name}, row {} (counted from 0): not UTF-8, from byte {byte} of the value on; SET \
                  tamis.files.invalid_utf8 = 'replace' reads U+FFFD in such places",
-                field.name(),
-                row(place)
+                (place.row)(at)
             ),
         })?;
         fields.push(Arc::clone(field));
@@ -140,24 +174,27 @@ pub(super) fn with_texts(
     Ok(RecordBatch::try_new_with_options(schema, columns, &rows)?)
 }
 
-fn text(array: &ArrayRef, wanted: &DataType, texts: Texts) -> Result<ArrayRef, Failed> {
+type Mark<'a> = &'a dyn Fn(Invalid) -> String;
+
+fn text(array: &ArrayRef, wanted: &DataType, texts: Text, mark: Mark<'_>) -> Result<ArrayRef, Failed> {
     if array.data_type() == wanted {
         return Ok(Arc::clone(array));
     }
     match (array.data_type(), wanted) {
-        (DataType::Binary, DataType::Utf8) => checked::<i32>(array.as_binary(), texts),
-        (DataType::LargeBinary, DataType::LargeUtf8) => checked::<i64>(array.as_binary(), texts),
+        (DataType::Binary, DataType::Utf8) => checked::<i32>(array.as_binary(), texts, mark),
+        (DataType::LargeBinary, DataType::LargeUtf8) => checked::<i64>(array.as_binary(), texts, mark),
         (DataType::Binary, DataType::Dictionary(_, _) | DataType::Utf8View) => {
-            Ok(cast(&checked::<i32>(array.as_binary(), texts)?, wanted)?)
+            Ok(cast(&checked::<i32>(array.as_binary(), texts, mark)?, wanted)?)
         }
         (DataType::LargeBinary, DataType::Dictionary(_, _)) => {
-            Ok(cast(&checked::<i64>(array.as_binary(), texts)?, wanted)?)
+            Ok(cast(&checked::<i64>(array.as_binary(), texts, mark)?, wanted)?)
         }
-        (DataType::List(_), DataType::List(item)) => list::<i32>(array, item, texts),
-        (DataType::LargeList(_), DataType::LargeList(item)) => list::<i64>(array, item, texts),
+        (DataType::List(_), DataType::List(item)) => list::<i32>(array, item, texts, mark),
+        (DataType::LargeList(_), DataType::LargeList(item)) => list::<i64>(array, item, texts, mark),
         (DataType::Struct(_), DataType::Struct(fields)) => {
             let array = array.as_struct();
-            let columns = array.columns().iter().zip(fields).map(|(column, f)| text(column, f.data_type(), texts));
+            let columns = array.columns().iter().zip(fields);
+            let columns = columns.map(|(column, f)| text(column, f.data_type(), texts, mark));
             let columns = columns.collect::<Result<Vec<_>, _>>()?;
             Ok(Arc::new(StructArray::try_new(fields.clone(), columns, array.nulls().cloned())?))
         }
@@ -166,27 +203,37 @@ fn text(array: &ArrayRef, wanted: &DataType, texts: Texts) -> Result<ArrayRef, F
     }
 }
 
-fn checked<O: OffsetSizeTrait>(array: &GenericBinaryArray<O>, texts: Texts) -> Result<ArrayRef, Failed> {
+fn checked<O: OffsetSizeTrait>(array: &GenericBinaryArray<O>, texts: Text, mark: Mark<'_>) -> Result<ArrayRef, Failed> {
     if let Ok(strings) = GenericStringArray::<O>::try_from_binary(array.clone()) {
         return Ok(Arc::new(strings));
     }
     // What is wrong may lie in a value that is NULL.
-    let mut strings = Vec::with_capacity(array.len());
+    let mut strings: Vec<Option<Cow<'_, str>>> = Vec::with_capacity(array.len());
     for (place, value) in array.iter().enumerate() {
-        let string = match value.map(|value| (std::str::from_utf8(value), value)) {
-            None => None,
-            Some((Ok(string), _)) => Some(std::borrow::Cow::Borrowed(string)),
-            Some((Err(_), value)) if texts == Texts::Replaced => Some(String::from_utf8_lossy(value)),
-            Some((Err(error), _)) => return Err(Failed::Invalid(Invalid { place, byte: error.valid_up_to() })),
+        let Some(value) = value else {
+            strings.push(None);
+            continue;
         };
-        strings.push(string);
+        strings.push(Some(match (std::str::from_utf8(value), texts) {
+            (Ok(string), _) => Cow::Borrowed(string),
+            (Err(_), Text::Replaced) => String::from_utf8_lossy(value),
+            (Err(error), Text::Marked) => Cow::Owned(mark(Invalid { place, byte: error.valid_up_to() })),
+            (Err(error), Text::Refused) => {
+                return Err(Failed::Invalid(Invalid { place, byte: error.valid_up_to() }));
+            }
+        }));
     }
     Ok(Arc::new(GenericStringArray::<O>::from_iter(strings)))
 }
 
-fn list<O: OffsetSizeTrait>(array: &ArrayRef, item: &FieldRef, texts: Texts) -> Result<ArrayRef, Failed> {
+fn list<O: OffsetSizeTrait>(
+    array: &ArrayRef,
+    item: &FieldRef,
+    texts: Text,
+    mark: Mark<'_>,
+) -> Result<ArrayRef, Failed> {
     let list = array.as_list::<O>();
-    let values = text(list.values(), item.data_type(), texts).map_err(|failed| match failed {
+    let values = text(list.values(), item.data_type(), texts, mark).map_err(|failed| match failed {
         Failed::Invalid(Invalid { place, byte }) => {
             let rows = list.offsets().partition_point(|offset| offset.as_usize() <= place);
             Failed::Invalid(Invalid { place: rows.saturating_sub(1), byte })
@@ -213,14 +260,22 @@ mod tests {
         Schema::new(vec![Field::new("w", data_type, true)])
     }
 
+    fn place(first: u64) -> Place<'static, impl Fn(usize) -> u64> {
+        Place { file: "a.parquet", row: move |row| first + row as u64 }
+    }
+
     #[test]
-    fn what_is_not_utf8_is_named_or_replaced() {
-        let refused = with_texts(&batch(), &schema(DataType::Utf8), Texts::Refused, |row| 100 + row as u64);
+    fn what_is_not_utf8_is_named_replaced_or_marked() {
+        let refused = with_texts(&batch(), &schema(DataType::Utf8), &Texts::Refused, &place(100));
         let error = refused.unwrap_err().to_string();
         assert!(error.contains("column w, row 102") && error.contains("from byte 3"), "{error}");
-        let replaced = with_texts(&batch(), &schema(DataType::Utf8), Texts::Replaced, |row| row as u64).unwrap();
+        let replaced = with_texts(&batch(), &schema(DataType::Utf8), &Texts::Replaced, &place(0)).unwrap();
         let expected = StringArray::from(vec![Some("a"), None, Some("caf\u{fffd}")]);
         assert_eq!(replaced.column(0).as_string::<i32>(), &expected);
+        let columns = Texts::Marked(["w".to_string()].into());
+        let told = with_texts(&batch(), &schema(DataType::Utf8), &columns, &place(0)).unwrap();
+        let expected = marked("w: not UTF-8, from byte 3 on (row 2 of a.parquet, counted from 0)");
+        assert_eq!(told.column(0).as_string::<i32>().value(2), expected);
     }
 
     #[test]
@@ -236,8 +291,8 @@ mod tests {
         let list = ListArray::new(item(DataType::Binary), offsets.offsets().clone(), items, offsets.nulls().cloned());
         let batch = RecordBatch::try_from_iter([("w", Arc::new(list) as ArrayRef)]).unwrap();
         let wanted = schema(DataType::List(item(DataType::Utf8)));
-        let error = with_texts(&batch, &wanted, Texts::Refused, |row| row as u64).unwrap_err().to_string();
+        let error = with_texts(&batch, &wanted, &Texts::Refused, &place(0)).unwrap_err().to_string();
         assert!(error.contains("row 3"), "{error}");
-        assert!(with_texts(&batch, &wanted, Texts::Replaced, |row| row as u64).is_ok());
+        assert!(with_texts(&batch, &wanted, &Texts::Replaced, &place(0)).is_ok());
     }
 }

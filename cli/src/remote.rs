@@ -84,25 +84,23 @@ async fn run_all(
         let result = session.run(&set, &RemoteSession::query_id()?).await?;
         result.rows.try_collect::<Vec<_>>().await?;
     }
-    for statement in &mut parsed {
+    let texts = statements::texts(script);
+    let are_all = texts.len() == parsed.len();
+    for (number, statement) in parsed.iter_mut().enumerate() {
         let before = statement.clone();
         if settings.corpus.is_some() {
             statements::read_from_corpus(statement, true)?;
         }
         name_files(statement, settings.corpus.as_deref());
         // What was not changed is sent as it was written: its errors tell places.
-        let sql = match before == *statement && parsed_alone(script) {
-            true => script.to_string(),
-            false => statement.to_string(),
+        let sql = match texts.as_slice() {
+            [_] if before == *statement => script.to_string(),
+            texts if before == *statement && are_all => texts[number].to_string(),
+            _ => statement.to_string(),
         };
         run_one(session, statement, &sql, output, printing).await.map_err(|error| error.locate(script))?;
     }
     Ok(())
-}
-
-/// Whether the text is one statement.
-fn parsed_alone(script: &str) -> bool {
-    statements::parse(script).is_ok_and(|parsed| parsed.len() == 1)
 }
 
 async fn run_one(

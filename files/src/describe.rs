@@ -52,6 +52,11 @@ const MOST_CHARACTERS: usize = 1_500;
 pub fn describe(error: &DataFusionError) -> (Option<Place>, String) {
     let place = error.diagnostic().and_then(|d| d.span).and_then(|span| place(span.start.line, span.start.column));
     let (found, message) = unwrap(error);
+    // A task's panic, as a text by now.
+    let message = match message.split_once("panicked with message \"") {
+        Some(_) => panicked(&panic_message(&message)),
+        None => message,
+    };
     (place.or(found), shortened(one_line(&message)))
 }
 
@@ -234,6 +239,15 @@ mod tests {
             DataFusionError::Context("type_coercion".into(), Box::new(inner)),
         ))));
         assert_eq!(message(&error), "the cause");
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_task_says_what_it_means() {
+        let panic = |text: &'static str| async move { tokio::spawn(async move { panic!("{text}") }).await.unwrap_err() };
+        let error = DataFusionError::ExecutionJoin(Box::new(panic("byte array offset overflow").await));
+        assert!(message(&error).starts_with("more than 2 GiB of text"), "{}", message(&error));
+        let error = DataFusionError::ExecutionJoin(Box::new(panic("no such thing").await));
+        assert_eq!(message(&error), "the query's engine panicked: no such thing; this is a defect of the program");
     }
 
     #[test]

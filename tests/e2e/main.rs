@@ -8,6 +8,7 @@ mod cluster;
 mod command;
 mod dtypes;
 mod fewer;
+mod files;
 mod hub;
 mod late;
 mod models;

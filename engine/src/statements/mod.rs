@@ -27,6 +27,34 @@ pub fn parse(sql: &str) -> Result<VecDeque<Statement>, StatementError> {
     Ok(DFParser::parse_sql(sql)?)
 }
 
+/// The text of each statement as it was written. What a statement prints of itself is not always all of it: the columns and
+/// options of an external table are left out.
+pub fn texts(sql: &str) -> Vec<&str> {
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else { return vec![sql] };
+    let mut texts = vec![];
+    let (mut start, mut is_empty) = (0, true);
+    for token in &tokens {
+        match &token.token {
+            Token::SemiColon => {
+                let end = offset(sql, token.span.start.line, token.span.start.column);
+                texts.extend((!is_empty).then(|| sql[start..end].trim()));
+                (start, is_empty) = (end + 1, true);
+            }
+            Token::Whitespace(_) | Token::EOF => {}
+            _ => is_empty = false,
+        }
+    }
+    texts.extend((!is_empty).then(|| sql[start..].trim()));
+    texts
+}
+
+/// Where a line and column, counted from 1, stand in a text.
+fn offset(text: &str, line: u64, column: u64) -> usize {
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(str::len).sum();
+    let in_line = text[before..].char_indices().nth(column.saturating_sub(1) as usize);
+    before + in_line.map_or(text.len() - before, |(place, _)| place)
+}
+
 /// Where the thing stands that a planning error speaks of, if the text holds it once: a function that is called, or
 /// what stands in single quotes (a file, a model).
 pub fn locate(sql: &str, message: &str) -> Option<Place> {
@@ -235,6 +263,18 @@ mod tests {
         assert_eq!(at("no such file or folder: a.csv"), Some((2, 28)));
         assert_eq!(at("width is wrong"), None);
         assert_eq!(locate("SELECT f(1), f('x')", "f: argument 1 is wrong"), None);
+    }
+
+    #[test]
+    fn statements_are_told_apart_as_they_were_written() {
+        let sql = "SELECT ';' AS é; -- none;\n;\nCREATE EXTERNAL TABLE t (a INT) STORED AS CSV\n  LOCATION 'x'; SELECT 2";
+        let expected =
+            ["SELECT ';' AS é", "CREATE EXTERNAL TABLE t (a INT) STORED AS CSV\n  LOCATION 'x'", "SELECT 2"];
+        let found = texts(sql);
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found.iter().zip(expected).all(|(found, expected)| found.ends_with(expected)), "{found:?}");
+        assert_eq!(parse(sql).unwrap().len(), 3);
+        assert_eq!(texts(" ; "), Vec::<&str>::new());
     }
 
     #[test]

@@ -5,5 +5,5 @@ mod random;
 mod roles;
 mod store;
 mod suite;
-mod support;
+pub(crate) mod support;
 mod tls;

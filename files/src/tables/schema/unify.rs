@@ -46,7 +46,11 @@ pub(in crate::tables) fn unify<'a>(files: impl IntoIterator<Item = (&'a str, Sch
             }
         }
         for field in schema.fields() {
-            let field = presented_field(field);
+            let mut field = presented_field(field);
+            // One that is not UTF-8 is NULL where a model reads it.
+            if matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8) {
+                field.set_nullable(true);
+            }
             match whole.iter_mut().find(|(known, _)| known.name() == field.name()) {
                 Some((known, first)) => {
                     let Some(wider) = wider(known.data_type(), field.data_type()) else {

@@ -28,5 +28,6 @@ mod fetch;
 pub mod functions;
 pub mod options;
 pub mod runtime;
+pub mod web;
 
 pub use error::{Error, ForwardError};

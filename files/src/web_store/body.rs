@@ -48,11 +48,9 @@ pub(super) fn resumed(
 ) -> BoxStream<'static, Result<Bytes>> {
     let state = Resumed { file, body, rest: range, e_tag, resumptions: 0 };
     stream::try_unfold(state, |mut state| async move {
-        while !state.rest.is_empty() {
+        while state.rest.start < state.rest.end {
             match state.body.try_next().await {
-                Ok(Some(mut bytes)) => {
-                    // What the server announced is not what it must send.
-                    bytes.truncate(usize::try_from(state.rest.end - state.rest.start).unwrap_or(usize::MAX));
+                Ok(Some(bytes)) => {
                     state.rest.start += bytes.len() as u64;
                     return Ok(Some((bytes, state)));
                 }
@@ -60,7 +58,11 @@ pub(super) fn resumed(
                 Err(error) => state.resume(error).await?,
             }
         }
-        Ok(None)
+        // What has been counted or announced is not what the server must send.
+        match (state.rest.start > state.rest.end, state.body.try_next().await) {
+            (true, _) | (false, Ok(Some(_))) => Err(changed(&state.file.url)),
+            (false, Ok(None) | Err(_)) => Ok(None),
+        }
     })
     .boxed()
 }

@@ -74,8 +74,8 @@ impl WebFile {
         if self.is_encoded_part(&answer) {
             answer = self.whole().await?;
         }
-        match headers::part(&answer) {
-            Some(part) => self.part(answer, part.map_err(|reason| unfit(&self.url, reason))?),
+        match headers::part(&answer).transpose().map_err(|reason| unfit(&self.url, reason))? {
+            Some(part) => self.part(answer, part),
             None => self.cut(answer).await,
         }
     }

@@ -5,17 +5,17 @@ mod error;
 mod file;
 mod headers;
 mod location;
+mod writer;
 
 use std::fmt;
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
-use object_store::client::{HttpClient, HttpConnector};
-use object_store::http::{HttpBuilder, HttpStore};
+use object_store::http::HttpStore;
 use object_store::path::Path;
 use object_store::{
-    ClientOptions, CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tamis_udfs::web::{Addresses, Client};
 use url::{Position, Url};
@@ -23,6 +23,7 @@ use url::{Position, Url};
 use error::{STORE, refused};
 use file::WebFile;
 pub use location::{location_of, url_of};
+use writer::writer;
 
 /// The web server of one scheme, host and port.
 ///
@@ -42,11 +43,7 @@ impl WebStore {
         let client = Client::new(addresses).map_err(refused)?;
         client.check(url).map_err(refused)?;
         let origin = &url[..Position::BeforePath];
-        let writer = HttpBuilder::new()
-            .with_url(origin)
-            .with_client_options(ClientOptions::new().with_allow_http(true))
-            .with_http_connector(SameClient(client.clone()))
-            .build()?;
+        let writer = writer(origin, &client)?;
         let origin = Url::parse(origin).map_err(|e| object_store::Error::Generic { store: STORE, source: e.into() })?;
         Ok(Self { origin, client, writer })
     }
@@ -59,16 +56,6 @@ impl WebStore {
         let url = prefix.map_or_else(|| self.origin.clone(), |prefix| url_of(&self.origin, prefix));
         let message = format!("{url}: a web server cannot list files; name each file");
         object_store::Error::NotSupported { source: message.into() }
-    }
-}
-
-/// Hands a client to object_store's own store, so that it writes where files may be read from and nowhere else.
-#[derive(Debug)]
-struct SameClient(Client);
-
-impl HttpConnector for SameClient {
-    fn connect(&self, _: &ClientOptions) -> Result<HttpClient> {
-        Ok(HttpClient::new(self.0.http().clone()))
     }
 }
 

@@ -1,153 +1,19 @@
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+mod server;
+
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
+use datafusion::physical_plan::collect;
 use futures::TryStreamExt;
 use object_store::{Error, GetRange, ObjectStoreExt};
-use parking_lot::Mutex;
 
 use super::*;
-
-/// How a server of the tests is not as it should be.
-#[derive(Debug, Clone, Copy, Default)]
-struct Server {
-    no_ranges: bool,
-    no_head: bool,
-    no_lengths: bool,
-    gzip: bool,
-    no_e_tag: bool,
-    /// So many answers end in the middle of their body.
-    breaks: usize,
-    /// So many requests are refused at first.
-    busy: usize,
-    /// Each answer has another tag.
-    changes: bool,
-}
-
-/// A server that runs, of one file.
-struct Running {
-    origin: Url,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    fn start(self, body: Vec<u8>) -> Running {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let origin = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&requests);
-        let body = Arc::new(body);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(stream) = stream else { return };
-                let (noted, body) = (Arc::clone(&noted), Arc::clone(&body));
-                std::thread::spawn(move || self.serve(stream, &noted, &body));
-            }
-        });
-        Running { origin, requests }
-    }
-
-    fn serve(self, mut stream: TcpStream, noted: &Mutex<Vec<String>>, file: &[u8]) {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let lines = reader.by_ref().lines().map_while(Result::ok);
-        let lines: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
-        let Some(first) = lines.first().cloned() else { return };
-        let number = {
-            let mut noted = noted.lock();
-            noted.push(first.trim_end_matches(" HTTP/1.1").to_string());
-            noted.len()
-        };
-        let header = |name: &str| {
-            lines.iter().find_map(|line| {
-                let (key, value) = line.split_once(": ")?;
-                key.eq_ignore_ascii_case(name).then(|| value.to_string())
-            })
-        };
-        if let Some(length) = header("content-length") {
-            reader.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
-        }
-        let is_head = first.starts_with("HEAD ");
-        let tag = format!("\"{}\"", if self.changes { number } else { 0 });
-        let mut head = Vec::new();
-        let mut body = file.to_vec();
-        if self.gzip {
-            body = gzip(&body);
-            head.push("Content-Encoding: gzip".to_string());
-        }
-        let mut status = "200 OK".to_string();
-        if let Some(range) = header("range").filter(|_| !self.no_ranges) {
-            let range = range_of(&range, body.len());
-            if range.is_empty() {
-                status = "416 Range Not Satisfiable".to_string();
-                head.push(format!("Content-Range: bytes */{}", body.len()));
-                body = Vec::new();
-            } else {
-                status = "206 Partial Content".to_string();
-                head.push(format!("Content-Range: bytes {}-{}/{}", range.start, range.end - 1, body.len()));
-                body = body[range].to_vec();
-            }
-        }
-        let target = first.split(' ').nth(1).unwrap();
-        if target.starts_with("/absent") {
-            (status, body) = ("404 Not Found".to_string(), Vec::new());
-        } else if target.starts_with("/secret") {
-            (status, body) = ("403 Forbidden".to_string(), Vec::new());
-        } else if number <= self.busy {
-            (status, body) = ("503 Service Unavailable".to_string(), Vec::new());
-        } else if is_head && self.no_head {
-            (status, body) = ("405 Method Not Allowed".to_string(), Vec::new());
-        } else if header("if-match").is_some_and(|wanted| wanted != tag) {
-            (status, body) = ("412 Precondition Failed".to_string(), Vec::new());
-        }
-        if !self.no_lengths {
-            head.push(format!("Content-Length: {}", body.len()));
-        }
-        if !self.no_e_tag {
-            head.push(format!("ETag: {tag}"));
-        }
-        if number <= self.breaks {
-            body.truncate(body.len() / 2);
-        }
-        if is_head {
-            body.clear();
-        }
-        let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n{}\r\n\r\n", head.join("\r\n"));
-        // The client may have what it wants and be gone.
-        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
-    }
-}
-
-impl Running {
-    fn store(&self) -> WebStore {
-        WebStore::new(&self.origin, Addresses::Any).unwrap()
-    }
-
-    fn location(&self, target: &str) -> Path {
-        location_of(&Url::parse(&format!("{}{target}", self.origin.as_str().trim_end_matches('/'))).unwrap())
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().clone()
-    }
-}
-
-fn range_of(header: &str, length: usize) -> std::ops::Range<usize> {
-    let (first, last) = header.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
-    match (first, last) {
-        ("", count) => length - count.parse::<usize>().unwrap().min(length)..length,
-        (first, "") => first.parse().unwrap()..length,
-        (first, last) => first.parse().unwrap()..(last.parse::<usize>().unwrap() + 1).min(length),
-    }
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
+use server::Server;
 
 /// Bytes that do not repeat soon.
 fn bytes() -> Vec<u8> {
@@ -220,9 +86,12 @@ async fn a_parquet_file_is_read_from_all_servers() {
     let file = writer.into_inner().unwrap();
     for server in servers() {
         let running = server.start(file.clone());
-        let reader = ParquetObjectReader::new(Arc::new(running.store()), running.location("/x.parquet?sig=%2F"));
-        let stream = ParquetRecordBatchStreamBuilder::new(reader).await.unwrap().build().unwrap();
-        let batches: Vec<_> = stream.try_collect().await.unwrap();
+        let meta = running.store().head(&running.location("/x.parquet?sig=%2F")).await.unwrap();
+        let origin = ObjectStoreUrl::parse(running.origin.as_str()).unwrap();
+        let source = Arc::new(ParquetSource::new(batch.schema()));
+        let scan = FileScanConfigBuilder::new(origin, source).with_file(PartitionedFile::from(meta)).build();
+        let context = crate::test_session::session(&[]).task_ctx();
+        let batches = collect(DataSourceExec::from_data_source(scan), context).await.unwrap();
         assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 100_000, "{server:?}");
         assert!(running.requests().iter().all(|request| request.ends_with("/x.parquet?sig=%2F")), "{server:?}");
     }
@@ -292,8 +161,12 @@ async fn a_file_that_changes_while_it_is_read_is_an_error() {
     let error = running.store().get_opts(&location, options).await.unwrap_err();
     assert!(matches!(error, Error::Precondition { .. }), "{error}");
     // Read twice, once to count its bytes.
-    let counted = Server { changes: true, no_lengths: true, no_ranges: true, ..Server::default() }.start(bytes());
-    let error = counted.store().get(&counted.location("/x")).await.unwrap_err();
+    let counted = Server { no_lengths: true, no_ranges: true, no_e_tag: true, ..Server::default() };
+    let tagged = Server { changes: true, no_e_tag: false, ..counted }.start(bytes());
+    let error = tagged.store().get(&tagged.location("/x")).await.unwrap_err();
+    assert!(matches!(error, Error::Precondition { .. }), "{error}");
+    let grown = Server { grows: true, ..counted }.start(bytes());
+    let error = grown.store().get(&grown.location("/x")).await.unwrap().bytes().await.unwrap_err();
     assert!(matches!(error, Error::Precondition { .. }), "{error}");
 }
 

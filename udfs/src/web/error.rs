@@ -120,7 +120,8 @@ impl From<reqwest::Error> for WebError {
         let reason = match (error.is_timeout(), error.is_connect()) {
             (true, true) => format!("no connection within {} seconds", CONNECT.as_secs()),
             (true, false) => format!("the server sent nothing for {} seconds", SILENCE.as_secs()),
-            (false, _) => causes(&error),
+            (false, true) => format!("cannot connect: {}", causes(&error)),
+            (false, false) => causes(&error),
         };
         Self::Connection { reason }
     }
@@ -128,7 +129,7 @@ impl From<reqwest::Error> for WebError {
 
 /// An error and its causes, from the outermost.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// What happened, each cause once; what reqwest and its client say of them tells nothing.

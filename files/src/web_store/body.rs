@@ -93,7 +93,7 @@ impl Resumed {
             return Err(changed(url));
         }
         match headers::part(&answer) {
-            Some(Ok(part)) if part.range == self.rest && !headers::is_encoded(&answer, url) => {
+            Some(part) if part.range == self.rest && !headers::is_encoded(&answer, url) => {
                 self.body = answer.raw();
                 Ok(())
             }

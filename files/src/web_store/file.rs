@@ -47,17 +47,10 @@ impl WebFile {
             Err(WebError::Status { .. }) => {}
             Err(error) => return Err(refused(&self.url, error)),
         }
-        let answer = match self.send(Method::GET, Some(&GetRange::Bounded(0..1))).await {
-            Ok(answer) if !self.is_encoded_part(&answer) => answer,
-            // A part of what is compressed tells nothing, and an empty file has no first byte.
-            Ok(_) => self.whole().await?,
-            Err(WebError::Status { status: StatusCode::RANGE_NOT_SATISFIABLE, .. }) => self.whole().await?,
-            Err(error) => return Err(refused(&self.url, error)),
-        };
+        let answer = self.part_or_whole(Some(&GetRange::Bounded(0..1))).await?;
         match headers::size(&answer, &self.url) {
             Some(size) => self.meta_of(&answer, size),
             None => {
-                let answer = if headers::part(&answer).is_some() { self.whole().await? } else { answer };
                 let meta = self.meta_of(&answer, 0)?;
                 Ok(ObjectMeta { size: self.count(answer).await?, ..meta })
             }
@@ -69,12 +62,8 @@ impl WebFile {
         if let Some(range) = &self.options.range {
             range.is_valid().map_err(|e| unfit(&self.url, e.to_string()))?;
         }
-        let answer = self.send(Method::GET, self.options.range.as_ref()).await;
-        let mut answer = answer.map_err(|e| refused(&self.url, e))?;
-        if self.is_encoded_part(&answer) {
-            answer = self.whole().await?;
-        }
-        match headers::part(&answer).transpose().map_err(|reason| unfit(&self.url, reason))? {
+        let answer = self.part_or_whole(self.options.range.as_ref()).await?;
+        match headers::part(&answer) {
             Some(part) => self.part(answer, part),
             None => self.cut(answer).await,
         }
@@ -133,8 +122,16 @@ impl WebFile {
         self.send(Method::GET, None).await.map_err(|e| refused(&self.url, e))
     }
 
-    fn is_encoded_part(&self, answer: &Answer) -> bool {
-        headers::is_encoded(answer, &self.url) && headers::part(answer).is_some()
+    /// The answer to a request for a part. It has the whole file if the server does not know such requests, or if what it sends
+    /// cannot be placed.
+    async fn part_or_whole(&self, range: Option<&GetRange>) -> Result<Answer> {
+        match self.send(Method::GET, range).await {
+            Ok(answer) if headers::is_lost_part(&answer, &self.url) => self.whole().await,
+            Ok(answer) => Ok(answer),
+            // Beyond the end of what is compressed, or of an empty file.
+            Err(WebError::Status { status: StatusCode::RANGE_NOT_SATISFIABLE, .. }) => self.whole().await,
+            Err(error) => Err(refused(&self.url, error)),
+        }
     }
 
     /// What an answer tells of the file, if it is the one that the options want.

@@ -34,19 +34,21 @@ pub(super) struct Part {
     pub(super) size: u64,
 }
 
-/// The part that the answer to a request for one has: `bytes 0-99/1234`. `None` if it has the whole file.
-pub(super) fn part(answer: &Answer) -> Option<Result<Part, String>> {
+/// The part that an answer to a request for one has: `bytes 0-99/1234`. `None` if it has the whole file, or does not tell.
+pub(super) fn part(answer: &Answer) -> Option<Part> {
     if answer.status() != StatusCode::PARTIAL_CONTENT {
         return None;
     }
-    let header = answer.header(CONTENT_RANGE).unwrap_or_default();
-    let parsed = header.trim().strip_prefix("bytes ").and_then(|header| {
-        let (range, size) = header.split_once('/')?;
-        let (first, last) = range.split_once('-')?;
-        let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        Some(Part { range: first..last.checked_add(1)?, size: size.trim().parse().ok()? })
-    });
-    Some(parsed.ok_or_else(|| format!("the server sends a part of it, and the Content-Range is {header:?}")))
+    let (range, size) = answer.header(CONTENT_RANGE)?.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    Some(Part { range: first..last.checked_add(1)?, size: size.trim().parse().ok()? })
+}
+
+/// Whether an answer is a part of which nobody can tell where in the file it lies: a part of what is compressed, or one whose
+/// place or whose file's size is not told.
+pub(super) fn is_lost_part(answer: &Answer, url: &Url) -> bool {
+    answer.status() == StatusCode::PARTIAL_CONTENT && (is_encoded(answer, url) || part(answer).is_none())
 }
 
 /// Whether the body is compressed besides what the file's name says: of `x.csv.gz` the encoding is often the file's own.
@@ -64,7 +66,7 @@ pub(super) fn is_encoded(answer: &Answer, url: &Url) -> bool {
 pub(super) fn size(answer: &Answer, url: &Url) -> Option<u64> {
     match (is_encoded(answer, url), part(answer)) {
         (true, _) => None,
-        (false, Some(part)) => Some(part.ok()?.size),
+        (false, Some(part)) => Some(part.size),
         (false, None) => answer.length(),
     }
 }

@@ -30,6 +30,7 @@ fn servers() -> Vec<Server> {
         Server { no_head: true, no_ranges: true, ..plain },
         Server { no_lengths: true, ..plain },
         Server { no_lengths: true, no_ranges: true, no_head: true, no_e_tag: true, ..plain },
+        Server { no_totals: true, ..plain },
         Server { gzip: true, ..plain },
         Server { gzip: true, no_ranges: true, no_lengths: true, ..plain },
         Server { busy: 2, ..plain },

@@ -17,6 +17,8 @@ pub(super) struct Server {
     pub(super) no_ranges: bool,
     pub(super) no_head: bool,
     pub(super) no_lengths: bool,
+    /// Parts do not tell the size of the whole, nor does HEAD.
+    pub(super) no_totals: bool,
     pub(super) gzip: bool,
     pub(super) no_e_tag: bool,
     /// So many answers end in the middle of their body.
@@ -91,7 +93,8 @@ impl Server {
                 body = Vec::new();
             } else {
                 status = "206 Partial Content".to_string();
-                head.push(format!("Content-Range: bytes {}-{}/{}", range.start, range.end - 1, body.len()));
+                let total = if self.no_totals { "*".to_string() } else { body.len().to_string() };
+                head.push(format!("Content-Range: bytes {}-{}/{total}", range.start, range.end - 1));
                 body = body[range].to_vec();
             }
         }
@@ -107,7 +110,8 @@ impl Server {
         } else if header("if-match").is_some_and(|wanted| wanted != tag) {
             (status, body) = ("412 Precondition Failed".to_string(), Vec::new());
         }
-        if !self.no_lengths {
+        let tells_length = !(self.no_lengths || (is_head && self.no_totals));
+        if tells_length {
             head.push(format!("Content-Length: {}", body.len()));
         }
         if !self.no_e_tag {

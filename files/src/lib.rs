@@ -10,5 +10,7 @@ mod stores;
 pub mod tables;
 #[cfg(test)]
 mod test_session;
+mod web_store;
 
 pub use environment::{options, runtime};
+pub use stores::{location_of, url_of};

@@ -8,18 +8,12 @@ use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
-use object_store::http::HttpBuilder;
+use tamis_udfs::web::Addresses;
 use url::Url;
 
-/// The location of what a web server answers at a URL, in the store of its origin.
-pub(crate) fn location_of(url: &Url) -> object_store::path::Path {
-    object_store::path::Path::from_url_path(url.path()).unwrap_or_default()
-}
-
-/// A location's name as it was written.
-pub(crate) fn written_name(location: &object_store::path::Path) -> String {
-    location.to_string()
-}
+use crate::web_store::WebStore;
+pub use crate::web_store::{location_of, url_of};
+pub(crate) use crate::web_store::written_name;
 
 /// Makes the store of a URL when it is first asked for, and keeps it.
 ///
@@ -56,12 +50,7 @@ fn make(url: &Url) -> Result<Arc<dyn ObjectStore>> {
         "az" | "azure" | "adl" | "abfs" | "abfss" => {
             Arc::new(MicrosoftAzureBuilder::from_env().with_url(url.as_str()).build()?)
         }
-        "http" | "https" => {
-            // Whoever writes http:// means it; the builder's default refuses it.
-            let options = object_store::ClientOptions::new().with_allow_http(true);
-            let origin = &url[..url::Position::BeforePath];
-            Arc::new(HttpBuilder::new().with_url(origin).with_client_options(options).build()?)
-        }
+        "http" | "https" => Arc::new(WebStore::new(url, Addresses::Any)?),
         scheme => {
             let message = format!("{url}: no store for {scheme}://; file, s3, gs, az and http(s) are understood");
             return Err(DataFusionError::Plan(message));

@@ -1,9 +1,11 @@
-//! Images that a column names by path or URL: reading their bytes.
+//! Images that a column names by path or URL, or whose files it holds as text: reading their bytes.
 //!
 //! Blocks; it is called on the threads that prepare samples. Credentials of object stores come from the environment
-//! variables that their own tools read (`AWS_*`, `GOOGLE_*`, `AZURE_*`).
+//! variables that their own tools read (`AWS_*`, `GOOGLE_*`, `AZURE_*`). Web servers are asked without credentials.
 
+mod inline;
 mod stores;
+mod web;
 
 use std::fs::File;
 use std::io::Read;
@@ -11,15 +13,19 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use futures::TryStreamExt;
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
 use url::Url;
 
+use crate::shown;
+use crate::web::{Addresses, WebError};
+
 /// A file with more bytes is refused: no image of a corpus is that large.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// One file is given this long in all, the store's own retries included.
+/// One file is given this long in all, further attempts included.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Drives the requests of all threads.
@@ -32,77 +38,118 @@ static RUNTIME: LazyLock<Result<Runtime, String>> = LazyLock::new(|| {
         .map_err(|e| e.to_string())
 });
 
-/// Why a file could not be read. The message is what the row's error shows.
+/// Why a file could not be read. The message is what the row's error shows; of long names it has the ends.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum FetchError {
     /// A local file cannot be read.
-    #[error("reading {path}: {source}")]
+    #[error("reading {}: {source}", shown::name(path))]
     Io {
         path: String,
         #[source]
         source: std::io::Error,
     },
     /// A folder, a pipe or a device.
-    #[error("reading {path}: not a regular file")]
+    #[error("reading {}: not a regular file", shown::name(path))]
     NotAFile { path: String },
+    /// A file that is written out in the column, wrongly.
+    #[error("reading {}: {reason}", shown::name(name))]
+    Inline { name: String, reason: String },
     /// Neither a path nor a URL of a kind that is understood.
-    #[error("reading {url}: {reason}; expected a path or a URL of file, s3, gs, az, http or https")]
+    #[error(
+        "reading {}: {}; expected a path or a URL of file, s3, gs, az, http, https or data",
+        shown::name(url),
+        shown::text(reason)
+    )]
     Url { url: String, reason: String },
-    /// The store or server refused.
-    #[error("reading {url}: {source}")]
+    /// The object store refused.
+    #[error("reading {}: {}", shown::name(url), shown::text(&source.to_string()))]
     Store {
         url: String,
         #[source]
         source: object_store::Error,
     },
+    /// The web server refused, or could not be asked.
+    #[error("reading {}: {source}", shown::name(url))]
+    Web {
+        url: String,
+        #[source]
+        source: WebError,
+    },
     /// Too large to be an image.
-    #[error("reading {name}: more than {limit} bytes")]
+    #[error("reading {}: more than {limit} bytes", shown::name(name))]
     TooLarge { name: String, limit: u64 },
     /// The store did not answer in time.
-    #[error("reading {url}: no answer within {} seconds", limit.as_secs())]
+    #[error("reading {}: no answer within {} seconds", shown::name(url), limit.as_secs())]
     Timeout { url: String, limit: Duration },
     /// The threads for requests could not be started.
-    #[error("reading {url}: starting threads: {reason}")]
+    #[error("reading {}: starting threads: {reason}", shown::name(url))]
     Runtime { url: String, reason: String },
 }
 
-/// The whole file.
-pub(crate) fn read(name: &str) -> Result<Vec<u8>, FetchError> {
-    read_range(name, None)
+/// The whole file. Web servers are asked if `addresses` has theirs.
+pub(crate) fn read(name: &str, addresses: &Addresses) -> Result<Vec<u8>, FetchError> {
+    read_range(name, None, addresses)
 }
 
-/// The file's first bytes, at most `length`; all of it if it is shorter.
-pub(crate) fn read_head(name: &str, length: u64) -> Result<Vec<u8>, FetchError> {
-    read_range(name, Some(length))
+/// The file's first bytes, at most `length`; all of it if it is shorter. Web servers are asked if `addresses` has theirs.
+pub(crate) fn read_head(name: &str, length: u64, addresses: &Addresses) -> Result<Vec<u8>, FetchError> {
+    read_range(name, Some(length), addresses)
 }
 
-fn read_range(name: &str, head: Option<u64>) -> Result<Vec<u8>, FetchError> {
+fn read_range(name: &str, head: Option<u64>, addresses: &Addresses) -> Result<Vec<u8>, FetchError> {
+    if let Some(file) = inline::file(name) {
+        let mut bytes = file.map_err(|reason| FetchError::Inline { name: name.to_string(), reason })?;
+        bytes.truncate(wanted(head));
+        return Ok(bytes);
+    }
     if !name.contains("://") {
         return read_local(name, Path::new(name), head);
     }
     let refused = |reason: &str| FetchError::Url { url: name.to_string(), reason: reason.to_string() };
     let url = Url::parse(name).map_err(|e| refused(&e.to_string()))?;
-    if url.scheme() == "file" {
-        let path = url.to_file_path().map_err(|()| refused("names another host"))?;
-        return read_local(name, &path, head);
+    match url.scheme() {
+        "file" => {
+            let path = url.to_file_path().map_err(|()| refused("names another host"))?;
+            read_local(name, &path, head)
+        }
+        "http" | "https" => {
+            let client = web::client(addresses).map_err(|source| FetchError::Web { url: name.to_string(), source })?;
+            let given = name.to_string();
+            wait(name, async move {
+                web::read(&client, &url, head).await.map_err(|source| FetchError::Web { url: given, source })
+            })
+        }
+        _ => {
+            let (store, path) = stores::store(name, &url)?;
+            let given = name.to_string();
+            wait(name, async move {
+                read_store(store.as_ref(), &path, head).await.map_err(|source| FetchError::Store { url: given, source })
+            })
+        }
     }
+}
+
+/// Waits for what is read on the runtime of requests; `None` is a file that is too large.
+fn wait(
+    name: &str,
+    read: impl Future<Output = Result<Option<Vec<u8>>, FetchError>> + Send + 'static,
+) -> Result<Vec<u8>, FetchError> {
     let runtime =
         RUNTIME.as_ref().map_err(|reason| FetchError::Runtime { url: name.to_string(), reason: reason.clone() })?;
-    let (store, path) = stores::store(name, &url)?;
     // A task of the fetch runtime, and a wait that is no runtime's: the caller may itself be inside a runtime.
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-    let url = name.to_string();
     runtime.spawn(async move {
-        let read = read_store(&url, store.as_ref(), &path, head);
-        let answer = tokio::time::timeout(TIMEOUT, read).await;
-        let late = |_| FetchError::Timeout { url: url.clone(), limit: TIMEOUT };
         // A failure to send means that nobody waits any more.
-        let _ = sender.send(answer.map_err(late).and_then(|read| read));
+        let _ = sender.send(tokio::time::timeout(TIMEOUT, read).await);
     });
-    receiver.recv().unwrap_or_else(|_| {
-        Err(FetchError::Runtime { url: name.to_string(), reason: "the request was dropped".to_string() })
-    })
+    match receiver.recv() {
+        Ok(Ok(Ok(Some(bytes)))) => Ok(bytes),
+        Ok(Ok(Ok(None))) => Err(FetchError::TooLarge { name: name.to_string(), limit: MAX_BYTES }),
+        Ok(Ok(Err(error))) => Err(error),
+        Ok(Err(_)) => Err(FetchError::Timeout { url: name.to_string(), limit: TIMEOUT }),
+        Err(_) => Err(FetchError::Runtime { url: name.to_string(), reason: "the request was dropped".to_string() }),
+    }
 }
 
 fn read_local(name: &str, path: &Path, head: Option<u64>) -> Result<Vec<u8>, FetchError> {
@@ -122,31 +169,40 @@ fn read_local(name: &str, path: &Path, head: Option<u64>) -> Result<Vec<u8>, Fet
 }
 
 async fn read_store(
-    url: &str,
     store: &dyn ObjectStore,
     path: &object_store::path::Path,
     head: Option<u64>,
-) -> Result<Vec<u8>, FetchError> {
-    let refused = |source| FetchError::Store { url: url.to_string(), source };
-    let too_large = || FetchError::TooLarge { name: url.to_string(), limit: MAX_BYTES };
-    let answer = store.get(path).await.map_err(refused)?;
+) -> object_store::Result<Option<Vec<u8>>> {
+    let answer = store.get(path).await?;
     if head.is_none() && answer.meta.size > MAX_BYTES {
-        return Err(too_large());
+        return Ok(None);
     }
-    // Not a range request: many web servers do not know them. The connection is dropped when there is enough.
-    let wanted = usize::try_from(head.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    collect(answer.into_stream(), head).await
+}
+
+/// The first bytes of a stream, at most `head`; `None` if it has more than a file may have. The connection is dropped when there
+/// is enough: not all servers know requests for a range.
+async fn collect<E>(
+    mut stream: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    head: Option<u64>,
+) -> Result<Option<Vec<u8>>, E> {
+    let wanted = wanted(head);
     let mut bytes = Vec::new();
-    let mut stream = answer.into_stream();
     while bytes.len() < wanted {
-        let Some(part) = stream.try_next().await.map_err(refused)? else { break };
+        let Some(part) = stream.try_next().await? else { break };
         bytes.extend_from_slice(&part);
         // What the server announced is not what it must send.
         if bytes.len() as u64 > MAX_BYTES {
-            return Err(too_large());
+            return Ok(None);
         }
     }
     bytes.truncate(wanted);
-    Ok(bytes)
+    Ok(Some(bytes))
+}
+
+/// The number of bytes that are read.
+fn wanted(head: Option<u64>) -> usize {
+    head.and_then(|head| usize::try_from(head).ok()).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -28,5 +28,7 @@ mod fetch;
 pub mod functions;
 pub mod options;
 pub mod runtime;
+pub mod shown;
+pub mod web;
 
 pub use error::{Error, ForwardError};

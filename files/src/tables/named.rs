@@ -51,9 +51,11 @@ pub(super) fn in_file(file: &str, error: impl Into<DataFusionError>) -> DataFusi
 
 /// A file's name as a person writes it: a path, or the URL of its store with what follows.
 pub(super) fn file_name(store: &ObjectStoreUrl, location: &Path) -> String {
-    match store.as_str().strip_prefix("file://") {
-        Some(_) => format!("/{location}"),
-        None => format!("{}{location}", store.as_str()),
+    let origin: &Url = store.as_ref();
+    match origin.scheme() {
+        "file" => format!("/{location}"),
+        "http" | "https" => shortened(url_of(origin, location).as_str()).into_owned(),
+        _ => format!("{}{location}", store.as_str()),
     }
 }
 

@@ -1,28 +1,12 @@
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
-
 use super::*;
+use crate::web::test_server::{TestServer, reply};
 
-/// A web server on a free port that answers `/here` (with any query `?sig=ok`) and refuses the rest.
-fn server(body: &'static [u8]) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            std::thread::spawn(move || {
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                let request = lines.next().unwrap().unwrap();
-                lines.take_while(|line| line.as_ref().is_ok_and(|l| !l.is_empty())).for_each(drop);
-                let found = request.contains(" /a%20b.png ") || request.contains(" /signed.png?sig=ok ");
-                let (status, body) = if found { ("200 OK", body) } else { ("404 Not Found", &b""[..]) };
-                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-                // The client may have what it wants and be gone.
-                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
-            });
-        }
-    });
-    address
+fn read(name: &str) -> Result<Vec<u8>, FetchError> {
+    super::read(name, &Addresses::Any)
+}
+
+fn read_head(name: &str, length: u64) -> Result<Vec<u8>, FetchError> {
+    super::read_head(name, length, &Addresses::Any)
 }
 
 #[test]
@@ -61,21 +45,89 @@ fn a_file_too_large_to_be_an_image_is_refused_unread() {
 }
 
 #[test]
-fn files_of_a_web_server_with_and_without_a_query() {
+fn files_of_a_web_server_are_asked_for_as_written() {
     let body = Box::leak(vec![7_u8; 300_000].into_boxed_slice());
-    let address = server(body);
-    assert_eq!(read(&format!("http://{address}/a%20b.png")).unwrap(), body);
-    assert_eq!(read(&format!("http://{address}/signed.png?sig=ok")).unwrap(), body);
-    assert_eq!(read_head(&format!("http://{address}/a%20b.png"), 1_000).unwrap(), body[..1_000]);
+    let server = TestServer::of(body);
+    let paths = ["/a%20b.png", "/a%2Fb//c/", "/signed.png?sig=a%2Fb"];
+    for path in paths {
+        assert_eq!(read(&server.url(path)).unwrap(), body);
+    }
+    assert_eq!(server.targets(), paths);
+    assert_eq!(read_head(&server.url("/a%20b.png"), 1_000).unwrap(), body[..1_000]);
 }
 
 #[test]
-fn what_a_web_server_refuses_names_the_url() {
-    let address = server(b"");
+fn what_a_web_server_refuses_names_the_url_and_the_status() {
+    let server = TestServer::start(|_| reply("404 Not Found", "", b""));
     for path in ["none.png", "signed.png?sig=wrong"] {
-        let url = format!("http://{address}/{path}");
-        let message = read(&url).unwrap_err().to_string();
-        assert!(message.starts_with(&format!("reading {url}: ")), "{message}");
+        let url = server.url(&format!("/{path}"));
+        assert_eq!(read(&url).unwrap_err().to_string(), format!("reading {url}: the server answered 404 Not Found"));
+    }
+    assert_eq!(server.targets().len(), 2);
+}
+
+#[test]
+fn what_a_server_cannot_answer_now_is_asked_for_again() {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let server = TestServer::start(move |_| match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+        0 => reply("503 Service Unavailable", "", b""),
+        // A connection that breaks within the body.
+        1 => b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npict".to_vec(),
+        _ => reply("200 OK", "", b"picture"),
+    });
+    assert_eq!(read(&server.url("/x")).unwrap(), b"picture");
+    assert_eq!(server.targets().len(), 3);
+}
+
+#[test]
+fn a_body_that_grows_beyond_what_a_file_may_have_is_refused() {
+    let huge = format!("Content-Length: {}\r\n", MAX_BYTES + 1);
+    let server = TestServer::start(move |head| match head.starts_with("GET /announced ") {
+        true => format!("HTTP/1.1 200 OK\r\n{huge}\r\n").into_bytes(),
+        false => {
+            let bomb = zstd::encode_all(&vec![0; 300 << 20][..], 1).unwrap();
+            reply("200 OK", "Content-Encoding: zstd\r\n", &bomb)
+        }
+    });
+    for path in ["/announced", "/bomb"] {
+        assert!(matches!(read(&server.url(path)), Err(FetchError::TooLarge { .. })), "{path}");
+    }
+    assert_eq!(read_head(&server.url("/bomb"), 8).unwrap(), [0; 8]);
+}
+
+#[test]
+fn a_policy_of_addresses_is_kept_to() {
+    let server = TestServer::of(b"secret");
+    let url = format!("http://localhost:{}/x", server.address.port());
+    let refused = super::read(&url, &Addresses::Public(Vec::new())).unwrap_err().to_string();
+    assert!(refused.starts_with(&format!("reading {url}: localhost is ")), "{refused}");
+    assert!(refused.ends_with("an operator can allow it under [access] addresses"), "{refused}");
+    assert_eq!(read(&url).unwrap(), b"secret");
+}
+
+#[test]
+fn files_that_the_column_holds() {
+    assert_eq!(read("data:text/plain;base64,cGljdHVyZQ").unwrap(), b"picture");
+    assert_eq!(read_head("data:,picture", 4).unwrap(), b"pict");
+    let message = read("data:image/png;base64,???").unwrap_err().to_string();
+    assert!(message.starts_with("reading data:image/png;base64,???: its base64 is damaged: "), "{message}");
+}
+
+#[test]
+fn messages_do_not_repeat_long_values() {
+    let long = "x".repeat(100_000);
+    for value in [
+        format!("data:;base64,{}?", long),
+        format!("data:{long}"),
+        format!("ftp://host/{long}"),
+        format!("s3:///{long}"),
+        format!("http://127.0.0.1:9/{long}"),
+        format!("http://{long}/"),
+        long,
+    ] {
+        let message = read(&value).unwrap_err().to_string();
+        assert!(message.chars().count() < 800, "{message}");
+        assert!(!message.contains(&"x".repeat(201)), "{message}");
     }
 }
 
@@ -84,12 +136,12 @@ fn urls_that_are_not_understood_say_which_are() {
     for url in ["ftp://host/x.png", "http://", "s3:///x.png", "file://otherhost/x.png"] {
         let message = read(url).unwrap_err().to_string();
         assert!(message.starts_with(&format!("reading {url}: ")), "{message}");
-        assert!(message.ends_with("expected a path or a URL of file, s3, gs, az, http or https"), "{message}");
+        assert!(message.ends_with("expected a path or a URL of file, s3, gs, az, http, https or data"), "{message}");
     }
 }
 
 #[tokio::test]
 async fn reading_works_inside_an_async_runtime() {
-    let address = server(b"picture");
-    assert_eq!(read(&format!("http://{address}/a%20b.png")).unwrap(), b"picture");
+    let server = TestServer::of(b"picture");
+    assert_eq!(read(&server.url("/a%20b.png")).unwrap(), b"picture");
 }

@@ -10,6 +10,7 @@ use tamis_models::preprocess::{ImageInfo, probe};
 use crate::columns::{ImageColumn, ImageRef};
 use crate::error::Error;
 use crate::fetch;
+use crate::web::Addresses;
 
 /// Nearly every header lies within so many bytes of a file; of the others the whole file is read.
 const HEAD: u64 = 64 << 10;
@@ -64,11 +65,11 @@ fn info(image: ImageRef<'_>) -> Option<ImageInfo> {
     match image {
         ImageRef::Bytes(bytes) => probe(bytes).ok(),
         ImageRef::Path(name) => {
-            let head = fetch::read_head(name, HEAD).ok()?;
+            let head = fetch::read_head(name, HEAD, &Addresses::Any).ok()?;
             match probe(&head) {
                 Ok(info) => Some(info),
                 Err(_) if (head.len() as u64) < HEAD => None,
-                Err(_) => probe(&fetch::read(name).ok()?).ok(),
+                Err(_) => probe(&fetch::read(name, &Addresses::Any).ok()?).ok(),
             }
         }
     }

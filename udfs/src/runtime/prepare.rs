@@ -21,6 +21,7 @@ use super::request::{Ready, Source, Ticket};
 use crate::cache::{KnownScore, ScoreKey};
 use crate::columns::{ImageRef, Row};
 use crate::fetch::{self, FetchError};
+use crate::web::Addresses;
 
 /// Files that are fetched at once.
 const FETCHES: usize = 32;
@@ -180,7 +181,10 @@ fn fetch_all(ticket: &Ticket) -> Result<Fetched, PrepareError> {
 fn fetch(image: ImageRef<'_>, position: Option<usize>) -> Result<Option<Vec<u8>>, PrepareError> {
     match image {
         ImageRef::Bytes(_) => Ok(None),
-        ImageRef::Path(name) => fetch::read(name).map(Some).map_err(|source| PrepareError::Fetch { position, source }),
+        ImageRef::Path(name) => match fetch::read(name, &Addresses::Any) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(source) => Err(PrepareError::Fetch { position, source }),
+        },
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray};
 use arrow::datatypes::Float32Type;
 use arrow::util::pretty::pretty_format_batches;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use datafusion::error::Result;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tamis_models::checkpoint::Location;
@@ -59,6 +61,25 @@ async fn a_score_in_sql_is_the_models() {
     let found = rows(&session(), "SELECT unifilter(image, text) FROM pairs WHERE uid = 'good'").await.unwrap();
     let found = found[0].column(0).as_primitive::<Float32Type>().value(0);
     assert!((found - expected).abs() <= 1e-5, "{found} in SQL, {expected} by the model");
+}
+
+#[tokio::test]
+async fn files_that_a_text_column_holds_are_scored() {
+    let image = STANDARD.encode(picture("c16.png"));
+    let query = format!(
+        "SELECT unifilter('data:image/png;base64,{image}', text) = unifilter(image, text) AS by_url, \
+         unifilter('{image}', text) = unifilter(image, text) AS alone, \
+         image_width('{image}') = image_width(image) AS width FROM pairs WHERE uid = 'good'"
+    );
+    assert_eq!(
+        table(&query).await,
+        "\
++--------+-------+-------+
+| by_url | alone | width |
++--------+-------+-------+
+| true   | true  | true  |
++--------+-------+-------+"
+    );
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 use tamis_models::{LoadError, ModelError};
 
+use crate::reach::Refused;
+
 /// Why a model call cannot be planned or run. What concerns a single row is an outcome, not an error.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -83,6 +85,9 @@ pub enum Error {
         #[source]
         source: Arc<LoadError>,
     },
+    /// A query may not reach what it asks for.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// A model could not be loaded.
     #[error("loading model {model}: {source}")]
     Load {
@@ -163,6 +168,7 @@ impl From<Error> for DataFusionError {
             }
             Error::UnknownOption { .. } | Error::OptionValue { .. } => Self::Configuration(error.to_string()),
             Error::Row { .. } => Self::Execution(error.to_string()),
+            Error::Refused(refused) => refused.into(),
             other => Self::External(Box::new(other)),
         }
     }

@@ -88,6 +88,15 @@ pub enum Error {
     /// A query may not reach what it asks for.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// A function that may read files was called without what tells where it may.
+    #[error(
+        "{function}: DataFusion calls it here while it plans, where it is not known what you may read; images are named by \
+         columns of files, not by those in the names of folders"
+    )]
+    NoSession {
+        /// The SQL function.
+        function: String,
+    },
     /// A model could not be loaded.
     #[error("loading model {model}: {source}")]
     Load {

@@ -60,7 +60,8 @@ options! {
 impl TamisOptions {
     /// The session's options; the defaults if the session has none of ours.
     pub fn from_config(config: &ConfigOptions) -> Self {
-        config.extensions.get::<Self>().cloned().unwrap_or_default()
+        let own = config.extensions.get::<Self>().cloned();
+        own.unwrap_or_else(|| Self { reach: Reach::without_session(), ..Self::default() })
     }
 
     /// What bounds a sample.

@@ -15,6 +15,7 @@ use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 use tamis_files::describe::message;
 use tamis_planner::StopSignal;
+use tamis_udfs::reach;
 
 use super::own::OwnOptions;
 use super::stoppable::stoppable;
@@ -94,6 +95,9 @@ impl QueryStageExecutor for Stage {
     async fn execute_query_stage(&self, task: usize, context: Arc<TaskContext>) -> Result<Vec<ShuffleWritePartition>> {
         let signal = Arc::new(StopSignal::default());
         let config = self.own.applied_to(context.session_config().clone())?.with_extension(Arc::clone(&signal));
+        if !reach::of(&config).is_everything() {
+            reach::limit_calls_without_session();
+        }
         let context = Arc::new(TaskContext::new(
             context.task_id(),
             context.session_id(),

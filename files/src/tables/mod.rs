@@ -16,16 +16,21 @@ use std::sync::{Arc, Weak};
 
 use datafusion::catalog::{CatalogProviderList, DynamicFileCatalog, TableProvider, UrlTableFactory};
 use datafusion::common::plan_datafusion_err;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::SessionState;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use object_store::ObjectMeta;
+use object_store::path::Path;
 use parking_lot::RwLock;
 use tamis_planner::RowTable;
+use tamis_udfs::reach::{self, Reach};
+use url::Url;
 
+use crate::stores::url_of;
 use bounded::{BoundedTable, Bounds, can_stream_all};
 use format::FileKind;
 use location::TableLocation;
@@ -54,6 +59,7 @@ impl FileTables {
     }
 
     async fn open_within(state: &SessionState, name: &str, bounds: Bounds) -> Result<Arc<dyn TableProvider>> {
+        reach::of(state.config()).may_read(name)?;
         let location = TableLocation::parse(name)?;
         let store = state.runtime_env().object_store(location.url())?;
         let files: Vec<ObjectMeta> = location
@@ -64,6 +70,7 @@ impl FileTables {
             .try_collect()
             .await
             .map_err(|e| explain_listing(name, e))?;
+        may_read_all(&reach::of(state.config()), location.url(), &files)?;
         let kind = kind_of(name, &location, &files)?;
 
         let options = ListingOptions::new(kind.format(state)?).with_file_extension(kind.extension());
@@ -110,6 +117,25 @@ impl UrlTableFactory for FileTables {
     {
         open_named(self.session.read().upgrade(), name)
     }
+}
+
+/// Refuses files that a folder or a pattern has and that a link leads to from elsewhere.
+fn may_read_all(reach: &Reach, url: &ListingTableUrl, files: &[ObjectMeta]) -> Result<()> {
+    if reach.is_everything() {
+        return Ok(());
+    }
+    let store = url.object_store();
+    files.iter().try_for_each(|file| may_read_one(reach, &store, &file.location))
+}
+
+/// Refuses a file in a store that may not be read.
+fn may_read_one(reach: &Reach, store: &ObjectStoreUrl, location: &Path) -> Result<()> {
+    let origin: &Url = store.as_ref();
+    match origin.scheme() {
+        "http" | "https" => reach.may_read_url(url_of(origin, location).as_str())?,
+        _ => reach.may_read_location(store.as_str(), location.as_ref())?,
+    }
+    Ok(())
 }
 
 fn explain_listing(name: &str, error: DataFusionError) -> DataFusionError {

@@ -2,11 +2,11 @@ use super::*;
 use crate::web::test_server::{TestServer, reply};
 
 fn read(name: &str) -> Result<Vec<u8>, FetchError> {
-    super::read(name, &Addresses::Any)
+    super::read(name, &Reach::everything())
 }
 
 fn read_head(name: &str, length: u64) -> Result<Vec<u8>, FetchError> {
-    super::read_head(name, length, &Addresses::Any)
+    super::read_head(name, length, &Reach::everything())
 }
 
 #[test]

@@ -10,14 +10,16 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::config::ConfigOptions;
 use datafusion::prelude::SessionConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::options::TamisOptions;
-use place::{Asked, Location, located, resolved};
+use crate::web::Addresses;
 pub use place::Place;
+use place::{Asked, Location, located, resolved};
 pub use refused::Refused;
 
 /// What the queries of a session may reach.
@@ -36,7 +38,7 @@ pub struct Rules {
     pub tables: Vec<Place>,
     /// Which models may be run.
     pub models: Models,
-    /// Addresses and names of machines that may be asked besides public ones.
+    /// Hosts and ranges of addresses that may be asked besides public ones, as [`Allowed`](crate::web::Allowed) reads them.
     pub addresses: Vec<String>,
 }
 
@@ -56,9 +58,34 @@ impl Default for Models {
     }
 }
 
+/// Whether this process has sessions that may not reach everything.
+static HAS_LIMITS: AtomicBool = AtomicBool::new(false);
+
+/// Lets calls that come without a session's options reach nothing from now on. DataFusion evaluates some calls so while it plans: in a
+/// process with sessions that may not reach everything, they may be a query's that may not.
+pub fn limit_calls_without_session() {
+    HAS_LIMITS.store(true, Ordering::Relaxed);
+}
+
+/// Whether a call comes without its session's options, and the session may be one that may not reach everything.
+pub(crate) fn is_unknown(options: &ConfigOptions) -> bool {
+    HAS_LIMITS.load(Ordering::Relaxed) && options.extensions.get::<TamisOptions>().is_none()
+}
+
 /// What the queries of a session may reach.
 pub fn of(config: &SessionConfig) -> Reach {
     Reach::from_options(config.options())
+}
+
+/// Sets what the queries of a session may reach.
+pub fn set(config: &mut SessionConfig, reach: Reach) {
+    let extensions = &mut config.options_mut().extensions;
+    if extensions.get::<TamisOptions>().is_none() {
+        extensions.insert(TamisOptions::default());
+    }
+    if let Some(options) = extensions.get_mut::<TamisOptions>() {
+        options.set_reach(reach);
+    }
 }
 
 impl Reach {
@@ -74,7 +101,16 @@ impl Reach {
 
     /// That of a session with these options.
     pub fn from_options(options: &ConfigOptions) -> Self {
-        options.extensions.get::<TamisOptions>().map(|options| options.reach().clone()).unwrap_or_default()
+        let own = options.extensions.get::<TamisOptions>().map(|options| options.reach().clone());
+        own.unwrap_or_else(Self::without_session)
+    }
+
+    /// That of a call that comes without a session's options.
+    pub(crate) fn without_session() -> Self {
+        match HAS_LIMITS.load(Ordering::Relaxed) {
+            true => Self::limited(Rules::default()),
+            false => Self::everything(),
+        }
     }
 
     /// Whether nothing is refused.
@@ -141,6 +177,14 @@ impl Reach {
         if is_allowed { Ok(()) } else { Err(Refused::Read { name: name() }) }
     }
 
+    /// Whether a file of a table may be read that lies behind a URL.
+    pub fn may_read_url(&self, url: &str) -> Result<(), Refused> {
+        let Some(rules) = self.rules() else { return Ok(()) };
+        let asked = Asked::of(url);
+        let is_allowed = is_in(&rules.read, asked.as_ref()) || is_in(&rules.tables, asked.as_ref());
+        if is_allowed { Ok(()) } else { Err(Refused::Read { name: url.into() }) }
+    }
+
     /// Whether a file may be written: a path or a URL.
     pub fn may_write(&self, name: &str) -> Result<(), Refused> {
         let Some(rules) = self.rules() else { return Ok(()) };
@@ -158,9 +202,24 @@ impl Reach {
         }
     }
 
-    /// Addresses and names of machines that may be asked besides public ones; `None`: any.
-    pub fn addresses(&self) -> Option<&[String]> {
-        self.rules().map(|rules| rules.addresses.as_slice())
+    /// Which hosts may be asked for what lies behind URLs.
+    pub fn addresses(&self) -> Addresses {
+        match self.rules() {
+            None => Addresses::Any,
+            Some(rules) => Addresses::Public(rules.addresses.iter().filter_map(|text| text.parse().ok()).collect()),
+        }
+    }
+
+    /// The same for the files of tables: those of tables that have names are asked for where they lie.
+    pub fn addresses_of_tables(&self) -> Addresses {
+        let Addresses::Public(mut allowed) = self.addresses() else { return Addresses::Any };
+        let tables = self.rules().map(|rules| rules.tables.as_slice()).unwrap_or_default();
+        for host in tables.iter().filter_map(|table| table.web_host()?.parse().ok()) {
+            if !allowed.contains(&host) {
+                allowed.push(host);
+            }
+        }
+        Addresses::Public(allowed)
     }
 }
 

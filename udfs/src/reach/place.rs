@@ -5,12 +5,12 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use object_store::path::Path as StorePath;
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use url::{Position, Url};
 
 const GLOB: [char; 3] = ['*', '?', '['];
-const EXPECTED: &str =
-    "expected an absolute path such as /data/shared, or a URL such as s3://bucket/folder/; all that lies below it is meant";
+const EXPECTED: &str = "expected an absolute path such as /data/shared, or a URL such as s3://bucket/folder/; all that lies below it is meant";
 
 /// A place that a rule names, with all that lies below it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +63,13 @@ impl Place {
             _ => text.to_string(),
         };
         Some(Self { text, lies })
+    }
+
+    /// The host of a web server where it lies.
+    pub(super) fn web_host(&self) -> Option<String> {
+        let url = Url::parse(&self.text).ok()?;
+        let is_web = matches!(url.scheme(), "http" | "https");
+        is_web.then(|| url.host_str().map(|host| host.trim_matches(['[', ']']).to_string())).flatten()
     }
 
     /// Whether what was asked for lies here, when links are followed.
@@ -193,15 +200,28 @@ fn lies(name: &str) -> Option<Lies> {
     if !name.contains("://") || url.host_str().is_none_or(str::is_empty) {
         return None;
     }
-    let path = StorePath::from_url_path(url.path()).ok()?;
-    let parts: Vec<String> = path.parts().map(|part| part.as_ref().to_string()).collect();
     let origin = url[..Position::BeforePath].to_string();
+    let parts = parts(&url)?;
     is_plain(parts.iter().map(String::as_str)).then_some(Lies::There { origin, parts })
+}
+
+/// The parts of a URL's path, as the store or the server reads them.
+fn parts(url: &Url) -> Option<Vec<String>> {
+    if !matches!(url.scheme(), "http" | "https") {
+        let path = StorePath::from_url_path(url.path()).ok()?;
+        return Some(path.parts().map(|part| part.as_ref().to_string()).collect());
+    }
+    // A path that begins with two slashes is another than one that begins with one.
+    let path = url.path().strip_prefix('/').unwrap_or_default().trim_end_matches('/');
+    if path.is_empty() {
+        return Some(vec![]);
+    }
+    Some(path.split('/').map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned()).collect())
 }
 
 /// Whether no part of a path leads elsewhere.
 fn is_plain<'a>(mut parts: impl Iterator<Item = &'a str>) -> bool {
-    parts.all(|part| !is_dots(part) && !part.contains('\\'))
+    parts.all(|part| !part.split(['/', '\\']).any(is_dots))
 }
 
 /// Whether a part of a path is `.` or `..`, however it is written.

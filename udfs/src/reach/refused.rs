@@ -2,26 +2,29 @@
 
 use datafusion::error::DataFusionError;
 
+use crate::shown;
+
 /// What may not be reached, and what to do about it. It does not tell whether it is there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
     /// A file, a folder or a URL may not be read.
-    #[error("reading {name}: you may not read there; ask an operator for [access] read")]
+    #[error("reading {}: you may not read there; ask an operator for [access] read", shown::name(name))]
     Read {
         /// What was asked for.
         name: String,
     },
     /// A file or a URL may not be written.
-    #[error("writing {name}: you may not write there; ask an operator for [access] write")]
+    #[error("writing {}: you may not write there; ask an operator for [access] write", shown::name(name))]
     Write {
         /// What was asked for.
         name: String,
     },
     /// A model may be named by a name of the server's alone.
     #[error(
-        "model {name}: you may run models that the server has a name for, and this is none; ask an operator for a name in \
-         [models], or for [access] models = \"any\""
+        "model {}: you may run models that the server has a name for, and this is none; ask an operator for a name in \
+         [models], or for [access] models = \"any\"",
+        shown::name(name)
     )]
     Model {
         /// What was asked for.

@@ -89,6 +89,7 @@ fn urls_are_of_the_same_scheme_and_authority_and_below_by_whole_parts() {
         "s3://corpora/public",
         "https://data.example.org/a/b.parquet?download=1",
         "https://DATA.example.org:443/a/b.parquet",
+        "https://data.example.org/a//b%2Fc%20d.parquet",
     ] {
         assert_eq!(reach.may_read(allowed), Ok(()), "{allowed}");
     }
@@ -111,6 +112,9 @@ fn urls_are_of_the_same_scheme_and_authority_and_below_by_whole_parts() {
         "https://data.example.org.evil.example/a/b.parquet",
         r"https://data.example.org/a/..\..\b.parquet",
         "https://data.example.org/b/a",
+        "https://data.example.org//a/b",
+        "https://data.example.org/a/%252e%252e/b",
+        "https://data.example.org/a/x%2f..%2f..%2fb",
         "https://data.example.org/",
         "https:data.example.org/a/b",
         "data:text/plain,x",
@@ -147,6 +151,10 @@ fn files_of_tables_are_read_where_the_tables_lie_and_by_no_other_name() {
     assert!(reach.may_read_location("file:///", &stored("shared/c.parquet")).is_ok());
     assert!(reach.may_read_location("s3://corpora/", "x.parquet").is_ok());
     assert!(reach.may_read_location("s3://other/", "x.parquet").is_err());
+    let web = reading(&[]).with_tables(Place::of_table("https://host/t.parquet?a=b"));
+    assert!(
+        web.may_read_url("https://host/t.parquet?a=b").is_ok() && web.may_read_url("https://host/u.parquet").is_err()
+    );
     let refused = reach.may_read_location("file:///", &stored("secret/c.parquet")).unwrap_err();
     assert_eq!(refused, Refused::Read { name: at("secret/c.parquet") });
     assert!(reach.may_read(&at("shared/a.parquet")).is_err());
@@ -155,6 +163,17 @@ fn files_of_tables_are_read_where_the_tables_lie_and_by_no_other_name() {
     let reach = reading(&[&at("shared")]);
     assert!(reach.may_read_location("file:///", &stored("shared/a.parquet")).is_ok());
     assert!(reach.may_read_location("file:///", &stored("shared/c.parquet")).is_err());
+}
+
+#[test]
+fn the_hosts_of_named_tables_are_asked_for_tables_alone() {
+    let mut rules = Rules { addresses: vec!["10.0.0.0/8".into()], ..Rules::default() };
+    rules.tables =
+        vec![Place::of_table("http://intranet:81/x.parquet?a=b").unwrap(), Place::of_table("s3://b/x").unwrap()];
+    let reach = Reach::limited(rules);
+    assert_eq!(reach.addresses(), "public, 10.0.0.0/8".parse().unwrap());
+    assert_eq!(reach.addresses_of_tables(), "public, 10.0.0.0/8, intranet".parse().unwrap());
+    assert_eq!(Reach::everything().addresses_of_tables(), Addresses::Any);
 }
 
 #[test]
@@ -169,7 +188,7 @@ fn models_are_named_unless_any_may_be_run() {
 fn everything_is_everything() {
     let reach = Reach::everything();
     assert!(reach.may_read("/etc/passwd").is_ok() && reach.may_run("/x").is_ok() && reach.may_write("/x").is_ok());
-    assert!(reach.may_read_location("file:///", "etc/passwd").is_ok() && reach.addresses().is_none());
+    assert!(reach.may_read_location("file:///", "etc/passwd").is_ok() && reach.addresses() == Addresses::Any);
     assert!(reading(&["/"]).may_write("/x").is_err());
 }
 

@@ -1,6 +1,7 @@
 //! Tables by file name: `FROM 'data/*.parquet'`.
 
 mod addressed;
+mod allowed;
 mod bounded;
 pub mod codec;
 mod format;
@@ -16,21 +17,19 @@ use std::sync::{Arc, Weak};
 
 use datafusion::catalog::{CatalogProviderList, DynamicFileCatalog, TableProvider, UrlTableFactory};
 use datafusion::common::plan_datafusion_err;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::SessionState;
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use object_store::ObjectMeta;
-use object_store::path::Path;
 use parking_lot::RwLock;
 use tamis_planner::RowTable;
-use tamis_udfs::reach::{self, Reach};
-use url::Url;
+use tamis_udfs::reach;
 
-use crate::stores::url_of;
+pub use allowed::check_scans;
+use allowed::may_read_all;
 use bounded::{BoundedTable, Bounds, can_stream_all};
 use format::FileKind;
 use location::TableLocation;
@@ -117,25 +116,6 @@ impl UrlTableFactory for FileTables {
     {
         open_named(self.session.read().upgrade(), name)
     }
-}
-
-/// Refuses files that a folder or a pattern has and that a link leads to from elsewhere.
-fn may_read_all(reach: &Reach, url: &ListingTableUrl, files: &[ObjectMeta]) -> Result<()> {
-    if reach.is_everything() {
-        return Ok(());
-    }
-    let store = url.object_store();
-    files.iter().try_for_each(|file| may_read_one(reach, &store, &file.location))
-}
-
-/// Refuses a file in a store that may not be read.
-fn may_read_one(reach: &Reach, store: &ObjectStoreUrl, location: &Path) -> Result<()> {
-    let origin: &Url = store.as_ref();
-    match origin.scheme() {
-        "http" | "https" => reach.may_read_url(url_of(origin, location).as_str())?,
-        _ => reach.may_read_location(store.as_str(), location.as_ref())?,
-    }
-    Ok(())
 }
 
 fn explain_listing(name: &str, error: DataFusionError) -> DataFusionError {

@@ -1,7 +1,7 @@
 //! What users of a server may reach and do, and the ways around it that they may try.
 
-use std::io::Read;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use crate::support::{CAPTIONS, SMALL_ROWS, Tamis, root, small};
 
 /// A user without grants, one with a grant, and an admin. Each has a token of their own name.
 const USERS: [&str; 3] = ["ada", "grace", "root"];
+/// Two that may read by http: from the public internet alone, and from a host of this machine.
+const WEB_USERS: [&str; 2] = ["wendy", "walter"];
 /// What a refusal says to do.
 const READ: &str = "you may not read there; ask an operator for [access] read";
 
@@ -54,15 +56,17 @@ impl Guarded {
         let shown = folder.path().display();
         let mut config = format!(
             "[tables]\ncorpus = \"{}/{CAPTIONS}\"\n[models]\nother = \"{}/models/tests/golden/tiny-qwen2\"\n\
-             slow = \"stand-in://300ms\"\n[options]\n\"tamis.cache.path\" = \"{shown}/scores\"\n\
+             slow = \"stand-in://5s\"\n[options]\n\"tamis.cache.path\" = \"{shown}/scores\"\n\
              [access]\nread = [\"{shown}/shared\"]\n\
              [[access.grants]]\nusers = [\"grace\"]\nread = [\"{shown}/granted/\"]\nmodels = \"any\"\n",
             root().display(),
             root().display(),
         );
-        for user in USERS {
+        config += "[[access.grants]]\nusers = [\"wendy\", \"walter\"]\nread = [\"http://\"]\n\
+                   [[access.grants]]\nusers = [\"walter\"]\naddresses = [\"localhost\"]\n";
+        for user in USERS.iter().chain(&WEB_USERS) {
             let hash = blake3::hash(token(user).as_bytes()).to_hex();
-            let role = if user == "root" { "admin" } else { "user" };
+            let role = if *user == "root" { "admin" } else { "user" };
             config += &format!("[[users]]\nname = \"{user}\"\nrole = \"{role}\"\ntokens = [\"blake3:{hash}\"]\n");
         }
         let file = at("tamis.toml").display().to_string();
@@ -95,6 +99,44 @@ impl Guarded {
         let value = metrics.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
         value.unwrap_or_else(|| panic!("no {line} in {metrics}")).parse().expect("a number")
     }
+}
+
+/// A web server on this machine: it has a folder's files, and sends who asks for `/away/PORT` to this port.
+fn web(folder: std::path::PathBuf) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let folder = folder.clone();
+            std::thread::spawn(move || answer(stream, &folder));
+        }
+    });
+    port
+}
+
+fn answer(mut stream: TcpStream, folder: &Path) -> Option<()> {
+    let mut head = vec![];
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).ok()?;
+        head.extend(byte);
+    }
+    let head = String::from_utf8(head).ok()?;
+    let (method, rest) = head.split_once(" /")?;
+    let name = rest.split(' ').next()?;
+    let (status, more, body) = match name.strip_prefix("away/").map(|port| port.trim_end_matches(".parquet")) {
+        Some(port) => ("302 Found", format!("Location: http://127.0.0.1:{port}/x.png\r\n"), vec![]),
+        None => match std::fs::read(folder.join(name)) {
+            Ok(body) => ("200 OK", String::new(), body),
+            Err(_) => ("404 Not Found", String::new(), vec![]),
+        },
+    };
+    let length = body.len();
+    write!(stream, "HTTP/1.1 {status}\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n").ok()?;
+    if method != "HEAD" {
+        stream.write_all(&body).ok()?;
+    }
+    Some(())
 }
 
 /// A server that counts who comes, on this machine.
@@ -176,18 +218,18 @@ fn tables_are_read_by_name_and_in_places_that_are_shared() {
     }
     let secret = at("secret/s.parquet");
     for query in [
-        "EXPLAIN SELECT * FROM 'F'",
-        "EXPLAIN ANALYZE SELECT * FROM 'F'",
-        "CREATE VIEW v AS SELECT * FROM 'F'",
-        "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION 'F'",
-        "SELECT count(*) FROM corpus WHERE uid IN (SELECT uid FROM 'F')",
-        "SELECT uid FROM corpus UNION ALL SELECT uid FROM 'F'",
-        "WITH c AS (SELECT * FROM 'F') SELECT count(*) FROM c",
-        "PREPARE p AS SELECT * FROM 'F'",
-        "DESCRIBE 'F'",
+        "EXPLAIN SELECT * FROM '{}'",
+        "EXPLAIN ANALYZE SELECT * FROM '{}'",
+        "CREATE VIEW v AS SELECT * FROM '{}'",
+        "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{}'",
+        "SELECT count(*) FROM corpus WHERE uid IN (SELECT uid FROM '{}')",
+        "SELECT uid FROM corpus UNION ALL SELECT uid FROM '{}'",
+        "WITH c AS (SELECT * FROM '{}') SELECT count(*) FROM c",
+        "PREPARE p AS SELECT * FROM '{}'",
+        "DESCRIBE '{}'",
     ] {
-        refused("ada", &query.replace('F', &secret), &secret);
-        refused("grace", &query.replace('F', &secret), &secret);
+        refused("ada", &query.replace("{}", &secret), &secret);
+        refused("grace", &query.replace("{}", &secret), &secret);
     }
     // A pattern reads no file that a link leads to from elsewhere.
     let all = at("shared/*.parquet");
@@ -246,6 +288,45 @@ fn pictures_are_read_in_places_that_are_shared() {
 }
 
 #[test]
+fn web_servers_are_asked_at_addresses_that_are_allowed() {
+    let guarded = Guarded::start("");
+    let (trap, visits) = trap();
+    let port = web(guarded.folder.path().join("shared"));
+    let why = |user: &str, url: &str| {
+        let query =
+            format!("SELECT unifilter(p, 'a') AS q, unifilter_error(p, 'a') AS e FROM (VALUES ('{url}')) AS t(p)");
+        let row = guarded.sql(user, &query).rows().remove(0);
+        row["e"].as_str().map(str::to_string).unwrap_or_else(|| format!("a score: {}", row["q"].is_f64()))
+    };
+    let picture = format!("http://localhost:{port}/picture.png");
+    assert_eq!(why("walter", &picture), "a score: true");
+    assert!(
+        why("wendy", &picture).ends_with("an operator can allow it under [access] addresses"),
+        "{}",
+        why("wendy", &picture)
+    );
+    assert!(why("ada", &picture).contains(READ));
+    // An address that is not allowed, asked for straight or by way of one that is.
+    for url in [
+        format!("http://127.0.0.1:{trap}/x.png"),
+        format!("http://[::1]:{trap}/x.png"),
+        format!("http://localhost:{port}/away/{trap}"),
+    ] {
+        assert!(why("walter", &url).contains("[access] addresses"), "{url}: {}", why("walter", &url));
+    }
+    // Tables too.
+    let count = |user: &str, url: &str| guarded.sql(user, &format!("SELECT count(*) AS n FROM '{url}'"));
+    let table = format!("http://localhost:{port}/a.parquet");
+    assert_eq!(count("walter", &table).rows()[0]["n"], SMALL_ROWS);
+    for (user, url) in [("wendy", table.clone()), ("walter", format!("http://localhost:{port}/away/{trap}.parquet"))] {
+        let error = count(user, &url).error();
+        assert!(!error.contains("you may not read there") && !error.contains("404"), "{user}: {error}");
+    }
+    assert!(count("ada", &table).error().contains(READ));
+    assert_eq!(visits.load(Ordering::SeqCst), 0, "somebody asked the address that is not allowed");
+}
+
+#[test]
 fn models_and_options_are_the_servers() {
     let guarded = Guarded::start("");
     let place = format!("{}/models/assets/tiny-qwen3", root().display());
@@ -295,14 +376,15 @@ fn models_and_options_are_the_servers() {
 #[test]
 fn users_see_and_end_their_own_queries() {
     let guarded = Guarded::start("[limits]\nrunning = 1\nqueued = 1");
-    let slow = "SELECT sum(unifilter(image, concat(text, '<&>'), 'slow')) AS q FROM corpus";
+    let slow =
+        |run: usize| format!("SELECT sum(unifilter(image, concat(text, '<&>', {run}), 'slow')) AS q FROM corpus");
     let jobs = |user: &str| -> Vec<String> {
         let (status, text) = guarded.rest(user, "GET", "/api/jobs");
         assert_eq!(status, 200, "{text}");
         let jobs: Vec<Value> = serde_json::from_str(&text).expect("JSON");
         jobs.iter().map(|job| job["job_id"].as_str().expect("an id").to_string()).collect()
     };
-    let run = guarded.sql("ada", slow);
+    let run = guarded.sql("ada", &slow(1));
     let running = std::thread::spawn(move || run.run());
     wait_until("the query runs", || !jobs("ada").is_empty());
     let job = jobs("ada").remove(0);
@@ -338,7 +420,7 @@ fn users_see_and_end_their_own_queries() {
     assert_eq!((guarded.metric("tamis_queries_waiting"), guarded.metric("tamis_queries_waited_total")), (0, 1));
 
     // The place of a client that goes away is free.
-    let (_, _) = guarded.sql("ada", slow).kill_when(|| jobs("ada").len() > 2);
+    let (_, _) = guarded.sql("ada", &slow(2)).kill_when(|| jobs("ada").len() > 2);
     assert_eq!(guarded.sql("ada", "SELECT count(*) AS n FROM corpus").run().code, Some(0));
     drop(guarded.server);
 }

@@ -102,6 +102,10 @@ fn open_named(
             return Ok(None);
         }
         let state = session.read().clone();
+        // Whether there is such a file is not told to who may not read it.
+        if !location::is_written_as_a_file(name) && reach::of(state.config()).may_read(name).is_err() {
+            return Ok(None);
+        }
         FileTables::open(&state, name).await.map(Some)
     })
 }

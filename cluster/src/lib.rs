@@ -12,6 +12,7 @@ mod gather;
 mod models;
 pub mod net;
 mod opaque;
+pub mod queries;
 mod scheduler;
 mod secret;
 pub mod server;

@@ -8,6 +8,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::physical_plan::ExecutionPlan;
 use tamis_planner::ScoreExec;
 use tamis_udfs::options::TamisOptions;
+use tamis_udfs::reach::Refused;
 
 /// The models that the score nodes of a plan ask for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +39,23 @@ impl ModelsWanted {
         wanted
     }
 
+    /// Refuses places that may not be run in a session that may reach so much.
+    pub(crate) fn check(plan: &Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<(), Refused> {
+        let options = TamisOptions::from_config(options);
+        let mut checked = Ok(());
+        let visited = plan.apply(|node| {
+            let name = node.downcast_ref::<ScoreExec>().and_then(|score| score.call().model.as_deref());
+            if let Some(name) = name.filter(|name| *name != "default" && !is_a_name(name))
+                && !options.models().contains_key(name)
+            {
+                checked = checked.clone().and(options.reach().may_run(name));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        debug_assert!(visited.is_ok());
+        checked
+    }
+
     /// Whether an executor with these models can score.
     pub(crate) fn are_among(&self, models: &[String]) -> bool {
         self.names.iter().all(|name| models.contains(name))
@@ -46,7 +64,7 @@ impl ModelsWanted {
 
 /// Whether the text names a model rather than a place: a place has slashes or is a folder's name with dots in front. The
 /// default model is in every executor.
-fn is_a_name(model: &str) -> bool {
+pub(crate) fn is_a_name(model: &str) -> bool {
     model != "default" && !model.contains('/') && !model.starts_with('.')
 }
 

@@ -1,18 +1,23 @@
 //! The sessions of a cluster: a scheduler's, and what an executor begins a task's with.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ballista_core::config::BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::registry::BallistaFunctionRegistry;
+use datafusion::error::DataFusionError;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::optimizer::Optimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use parking_lot::Mutex;
 use tamis_engine::EngineError;
 use tamis_engine::session::{SessionParts, base_config, build, with_options};
+use tamis_udfs::reach::Reach;
+use tamis_udfs::web::Addresses;
 
 use crate::MESSAGE_BYTES;
 use crate::net::Link;
@@ -56,6 +61,41 @@ pub(crate) fn runtime(memory: Option<usize>, spilled: Option<PathBuf>) -> Result
         runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
     }
     Ok(runtime.build_arc()?)
+}
+
+/// What queries share, for each policy of addresses that they may ask.
+#[derive(Debug)]
+pub(crate) struct Runtimes {
+    any: Arc<RuntimeEnv>,
+    within: Mutex<HashMap<Addresses, Arc<RuntimeEnv>>>,
+}
+
+/// There are as many policies as grants; beyond so many, start afresh.
+const MOST_POLICIES: usize = 256;
+
+impl Runtimes {
+    /// Of queries that may ask any address; others have all but the stores in common with them.
+    pub(crate) fn new(any: Arc<RuntimeEnv>) -> Self {
+        Self { any, within: Mutex::default() }
+    }
+
+    /// That of queries that may reach so much.
+    pub(crate) fn within(&self, reach: &Reach) -> Result<Arc<RuntimeEnv>, DataFusionError> {
+        let addresses = reach.addresses_of_tables();
+        if addresses == Addresses::Any {
+            return Ok(Arc::clone(&self.any));
+        }
+        let mut within = self.within.lock();
+        if let Some(known) = within.get(&addresses) {
+            return Ok(Arc::clone(known));
+        }
+        let made = tamis_files::runtime_within(&self.any, addresses.clone())?;
+        if within.len() >= MOST_POLICIES {
+            within.clear();
+        }
+        within.insert(addresses, Arc::clone(&made));
+        Ok(made)
+    }
 }
 
 /// What an executor knows of functions: all that a session does.

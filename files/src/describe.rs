@@ -243,7 +243,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_of_a_task_says_what_it_means() {
-        let panic = |text: &'static str| async move { tokio::spawn(async move { panic!("{text}") }).await.unwrap_err() };
+        let panic =
+            |text: &'static str| async move { tokio::spawn(async move { panic!("{text}") }).await.unwrap_err() };
         let error = DataFusionError::ExecutionJoin(Box::new(panic("byte array offset overflow").await));
         assert!(message(&error).starts_with("more than 2 GiB of text"), "{}", message(&error));
         let error = DataFusionError::ExecutionJoin(Box::new(panic("no such thing").await));

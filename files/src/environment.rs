@@ -8,6 +8,8 @@ use datafusion::error::Result;
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 
+use tamis_udfs::web::Addresses;
+
 use crate::stores::EnvironmentStores;
 
 /// For so long the list of a folder's files is taken for right.
@@ -31,4 +33,10 @@ pub fn runtime() -> Result<Arc<RuntimeEnv>> {
         .with_cache_manager(caches)
         .with_object_store_registry(Arc::new(EnvironmentStores::default()));
     builder.build_arc()
+}
+
+/// The same as another, but that it asks web servers within a policy of addresses alone.
+pub fn runtime_within(runtime: &RuntimeEnv, addresses: Addresses) -> Result<Arc<RuntimeEnv>> {
+    let stores = Arc::new(EnvironmentStores::within(addresses));
+    RuntimeEnvBuilder::from_runtime_env(runtime).with_object_store_registry(stores).build_arc()
 }

@@ -12,5 +12,5 @@ pub mod tables;
 mod test_session;
 mod web_store;
 
-pub use environment::{options, runtime};
+pub use environment::{options, runtime, runtime_within};
 pub use stores::{location_of, url_of};

@@ -12,16 +12,24 @@ use tamis_udfs::web::Addresses;
 use url::Url;
 
 use crate::web_store::WebStore;
-pub use crate::web_store::{location_of, url_of};
 pub(crate) use crate::web_store::written_name;
+pub use crate::web_store::{location_of, url_of};
 
 /// Makes the store of a URL when it is first asked for, and keeps it.
 ///
 /// The scheduler and the executors of a cluster meet URLs that no client has registered with them, so the stores cannot
-/// be registered ahead.
+/// be registered ahead. Web servers are asked within a policy of addresses.
 #[derive(Debug, Default)]
 pub(crate) struct EnvironmentStores {
     made: DefaultObjectStoreRegistry,
+    addresses: Addresses,
+}
+
+impl EnvironmentStores {
+    /// Stores of which web servers are asked within this policy.
+    pub(crate) fn within(addresses: Addresses) -> Self {
+        Self { made: DefaultObjectStoreRegistry::default(), addresses }
+    }
 }
 
 impl ObjectStoreRegistry for EnvironmentStores {
@@ -37,20 +45,20 @@ impl ObjectStoreRegistry for EnvironmentStores {
         if let Ok(store) = self.made.get_store(url) {
             return Ok(store);
         }
-        let store = make(url)?;
+        let store = make(url, &self.addresses)?;
         self.made.register_store(url, Arc::clone(&store));
         Ok(store)
     }
 }
 
-fn make(url: &Url) -> Result<Arc<dyn ObjectStore>> {
+fn make(url: &Url, addresses: &Addresses) -> Result<Arc<dyn ObjectStore>> {
     let store: Arc<dyn ObjectStore> = match url.scheme() {
         "s3" | "s3a" => Arc::new(AmazonS3Builder::from_env().with_url(url.as_str()).build()?),
         "gs" | "gcs" => Arc::new(GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).build()?),
         "az" | "azure" | "adl" | "abfs" | "abfss" => {
             Arc::new(MicrosoftAzureBuilder::from_env().with_url(url.as_str()).build()?)
         }
-        "http" | "https" => Arc::new(WebStore::new(url, Addresses::Any)?),
+        "http" | "https" => Arc::new(WebStore::new(url, addresses.clone())?),
         scheme => {
             let message = format!("{url}: no store for {scheme}://; file, s3, gs, az and http(s) are understood");
             return Err(DataFusionError::Plan(message));

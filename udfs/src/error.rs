@@ -6,6 +6,8 @@ use arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 use tamis_models::{LoadError, ModelError};
 
+use crate::reach::Refused;
+
 /// Why a model call cannot be planned or run. What concerns a single row is an outcome, not an error.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -82,6 +84,18 @@ pub enum Error {
         /// Why it is no location.
         #[source]
         source: Arc<LoadError>,
+    },
+    /// A query may not reach what it asks for.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A function that may read files was called without what tells where it may.
+    #[error(
+        "{function}: DataFusion calls it here while it plans, where it is not known what you may read; images are named by \
+         columns of files, not by those in the names of folders"
+    )]
+    NoSession {
+        /// The SQL function.
+        function: String,
     },
     /// A model could not be loaded.
     #[error("loading model {model}: {source}")]
@@ -163,6 +177,7 @@ impl From<Error> for DataFusionError {
             }
             Error::UnknownOption { .. } | Error::OptionValue { .. } => Self::Configuration(error.to_string()),
             Error::Row { .. } => Self::Execution(error.to_string()),
+            Error::Refused(refused) => refused.into(),
             other => Self::External(Box::new(other)),
         }
     }

@@ -19,8 +19,9 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
 use url::Url;
 
+use crate::reach::{Reach, Refused};
 use crate::shown;
-use crate::web::{Addresses, WebError};
+use crate::web::WebError;
 
 /// A file with more bytes is refused: no image of a corpus is that large.
 const MAX_BYTES: u64 = 256 << 20;
@@ -76,6 +77,9 @@ pub(crate) enum FetchError {
         #[source]
         source: WebError,
     },
+    /// It may not be read.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// Too large to be an image.
     #[error("reading {}: more than {limit} bytes", shown::name(name))]
     TooLarge { name: String, limit: u64 },
@@ -87,22 +91,23 @@ pub(crate) enum FetchError {
     Runtime { url: String, reason: String },
 }
 
-/// The whole file. Web servers are asked if `addresses` has theirs.
-pub(crate) fn read(name: &str, addresses: &Addresses) -> Result<Vec<u8>, FetchError> {
-    read_range(name, None, addresses)
+/// The whole file, if it lies within `reach`.
+pub(crate) fn read(name: &str, reach: &Reach) -> Result<Vec<u8>, FetchError> {
+    read_range(name, None, reach)
 }
 
-/// The file's first bytes, at most `length`; all of it if it is shorter. Web servers are asked if `addresses` has theirs.
-pub(crate) fn read_head(name: &str, length: u64, addresses: &Addresses) -> Result<Vec<u8>, FetchError> {
-    read_range(name, Some(length), addresses)
+/// The file's first bytes, at most `length`; all of it if it is shorter. It has to lie within `reach`.
+pub(crate) fn read_head(name: &str, length: u64, reach: &Reach) -> Result<Vec<u8>, FetchError> {
+    read_range(name, Some(length), reach)
 }
 
-fn read_range(name: &str, head: Option<u64>, addresses: &Addresses) -> Result<Vec<u8>, FetchError> {
+fn read_range(name: &str, head: Option<u64>, reach: &Reach) -> Result<Vec<u8>, FetchError> {
     if let Some(file) = inline::file(name) {
         let mut bytes = file.map_err(|reason| FetchError::Inline { name: name.to_string(), reason })?;
         bytes.truncate(wanted(head));
         return Ok(bytes);
     }
+    reach.may_read_file(name)?;
     if !name.contains("://") {
         return read_local(name, Path::new(name), head);
     }
@@ -114,7 +119,8 @@ fn read_range(name: &str, head: Option<u64>, addresses: &Addresses) -> Result<Ve
             read_local(name, &path, head)
         }
         "http" | "https" => {
-            let client = web::client(addresses).map_err(|source| FetchError::Web { url: name.to_string(), source })?;
+            let client =
+                web::client(&reach.addresses()).map_err(|source| FetchError::Web { url: name.to_string(), source })?;
             let given = name.to_string();
             wait(name, async move {
                 web::read(&client, &url, head).await.map_err(|source| FetchError::Web { url: given, source })

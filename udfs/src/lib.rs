@@ -27,6 +27,7 @@ mod error;
 mod fetch;
 pub mod functions;
 pub mod options;
+pub mod reach;
 pub mod runtime;
 pub mod shown;
 pub mod web;

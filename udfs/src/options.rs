@@ -15,6 +15,7 @@ use datafusion::error::Result;
 use tamis_models::{DeviceChoice, DtypeChoice, Limits};
 
 use crate::error::Error;
+use crate::reach::{Reach, Rules};
 use table::options;
 pub use value::{BatchTokens, InvalidUtf8, OnError};
 
@@ -22,6 +23,10 @@ pub use value::{BatchTokens, InvalidUtf8, OnError};
 const MODEL_PREFIX: &str = "model.";
 const MODEL_DOC: &str = "Where the model NAME lies; `--model NAME=...` sets it";
 const MODEL_ACCEPTED: &str = "a folder, an object-store URL or a hub id";
+
+/// What queries may reach, where that is not everything. A server sets it, with each task: it is nobody's to choose.
+const ACCESS_KEY: &str = "access";
+const ACCESS_DOC: &str = "What queries may reach; the server's to set";
 
 options! {
     unifilter_model: String = "unifilter.model", "default".to_string(),
@@ -59,7 +64,8 @@ options! {
 impl TamisOptions {
     /// The session's options; the defaults if the session has none of ours.
     pub fn from_config(config: &ConfigOptions) -> Self {
-        config.extensions.get::<Self>().cloned().unwrap_or_default()
+        let own = config.extensions.get::<Self>().cloned();
+        own.unwrap_or_else(|| Self { reach: Reach::without_session(), ..Self::default() })
     }
 
     /// What bounds a sample.
@@ -77,7 +83,32 @@ impl TamisOptions {
         &self.models
     }
 
+    /// What queries may reach.
+    pub fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// Sets what queries may reach.
+    pub fn set_reach(&mut self, reach: Reach) {
+        self.reach = reach;
+    }
+
+    /// Takes what queries may reach from another process. What is not understood allows nothing.
+    fn receive_reach(&mut self, value: &str) -> Result<(), Error> {
+        let refused = |expected| Error::OptionValue { key: full_key(ACCESS_KEY), value: value.to_string(), expected };
+        if !self.reach.is_everything() {
+            return Err(refused("nothing: it is the server's to set, once"));
+        }
+        let rules: Result<Rules, _> = serde_json::from_str(value);
+        let is_understood = rules.is_ok();
+        self.reach = Reach::limited(rules.unwrap_or_default());
+        if is_understood { Ok(()) } else { Err(refused("the rules of a server of this version, as JSON")) }
+    }
+
     fn set_key(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        if key == ACCESS_KEY {
+            return self.receive_reach(value);
+        }
         if let Some(name) = key.strip_prefix(MODEL_PREFIX).filter(|name| !name.is_empty()) {
             if value.is_empty() {
                 let expected = MODEL_ACCEPTED;
@@ -132,7 +163,13 @@ impl ExtensionOptions for TamisOptions {
             value: Some(location.clone()),
             description: MODEL_DOC,
         });
-        defined.chain(models).collect()
+        let reach = self.reach.rules().map(|rules| ConfigEntry {
+            key: full_key(ACCESS_KEY),
+            // Rules that cannot be written are sent as what nobody understands, which allows nothing.
+            value: Some(serde_json::to_string(rules).unwrap_or_default()),
+            description: ACCESS_DOC,
+        });
+        defined.chain(models).chain(reach).collect()
     }
 }
 

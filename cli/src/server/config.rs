@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tamis_cluster::access::{Secret, UserEntry};
+use tamis_cluster::access::{AccessRules, Secret, UserEntry};
+use tamis_cluster::queries::QueryLimits;
 
 use crate::error::CommandError;
 use crate::log::LogFormat;
@@ -48,6 +49,10 @@ pub(crate) struct Config {
     pub(crate) cluster: ClusterConfig,
     /// Certificates.
     pub(crate) tls: TlsConfig,
+    /// How many queries a user may have.
+    pub(crate) limits: LimitsConfig,
+    /// What users may reach.
+    pub(crate) access: Option<AccessRules>,
     /// Who may use the server.
     pub(crate) users: Vec<UserEntry>,
 }
@@ -78,6 +83,30 @@ pub(crate) struct TlsConfig {
     pub(crate) key: Option<PathBuf>,
     /// The certificate of the authority that has signed those of the cluster's processes.
     pub(crate) authority: Option<PathBuf>,
+}
+
+/// `[limits]`: how many queries a user may have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitsConfig {
+    /// How many run at once.
+    pub(crate) running: Option<usize>,
+    /// How many wait.
+    pub(crate) queued: Option<usize>,
+}
+
+/// What holds where there are users and nothing else is said.
+const OF_A_USER: QueryLimits = QueryLimits { running: Some(8), queued: Some(100) };
+
+impl LimitsConfig {
+    /// The limits that hold, where there are users or not.
+    pub(crate) fn limits(self, has_users: bool) -> Result<QueryLimits, CommandError> {
+        if self.running == Some(0) {
+            return Err(CommandError::Usage("limits.running: 0: a user may have one query at least".into()));
+        }
+        let usual = if has_users { OF_A_USER } else { QueryLimits::default() };
+        Ok(QueryLimits { running: self.running.or(usual.running), queued: self.queued.or(usual.queued) })
+    }
 }
 
 /// What stands in the place of a secret.
@@ -153,9 +182,19 @@ mod tests {
             AWS_SECRET_ACCESS_KEY = "sesame"
             [cluster]
             secret = "open-sesame-open-sesame"
+            [limits]
+            running = 2
+            [access]
+            read = ["s3://corpora/public/"]
+            models = "any"
+            [[access.grants]]
+            groups = ["curators"]
+            read = ["s3://corpora/"]
             [[users]]
             name = "ada"
             password = "$argon2id$x"
+            groups = ["curators"]
+            role = "admin"
         "#;
         let config: Config = toml::from_str(text).unwrap();
         let options = config.session_options();
@@ -164,13 +203,19 @@ mod tests {
         let shown = config.shown().unwrap();
         assert!(shown.contains("127.0.0.1:9000") && shown.contains("ada"), "{shown}");
         assert!(!shown.contains("sesame") && !shown.contains("argon2"), "{shown}");
+        assert_eq!(config.limits.limits(true).unwrap(), QueryLimits { running: Some(2), queued: Some(100) });
         // What is shown can be read again.
-        assert!(toml::from_str::<toml::Table>(&shown).is_ok());
+        let again: Config = toml::from_str(&shown.replace("\"(hidden)\"", "\"open-sesame-open-sesame\"")).unwrap();
+        assert_eq!(again.access, config.access);
     }
 
     #[test]
     fn an_unknown_key_is_refused() {
-        let error = toml::from_str::<Config>("blind = \"x\"").unwrap_err().to_string();
-        assert!(error.contains("blind"), "{error}");
+        for text in ["blind = \"x\"", "[access]\nblind = 1", "[[access.grants]]\nblind = 1", "[limits]\nblind = 1"] {
+            let error = toml::from_str::<Config>(text).unwrap_err().to_string();
+            assert!(error.contains("blind"), "{error}");
+        }
+        assert!(LimitsConfig { running: Some(0), queued: None }.limits(true).is_err());
+        assert_eq!(LimitsConfig::default().limits(false).unwrap(), QueryLimits::default());
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tamis_cluster::access::{Access, Secret};
+use tamis_cluster::access::{Access, AccessSettings, Secret};
 use tamis_cluster::executor::ExecutorSettings;
 use tamis_cluster::net::{ClientTls, Endpoint, Link, ServerTls};
 use tamis_cluster::server::SchedulerSettings;
@@ -55,18 +55,20 @@ impl Server {
             (_, None) if authority.is_none() => None,
             (_, own) => Some(client_tls(authority.as_deref(), own)?),
         };
-        let knows_users = !config.users.is_empty();
-        if role == Role::Both && config.cluster.secret.is_none() && (knows_users || tls.is_some()) {
+        let has_limits = !config.users.is_empty() || config.access.is_some();
+        if role == Role::Both && config.cluster.secret.is_none() && (has_limits || tls.is_some()) {
             // The executor is in this process: nobody else need know the secret.
             config.cluster.secret = Some(Secret::random()?);
         }
         let by_certificate = role != Role::Both && authority.is_some();
         let session = Duration::from_secs(config.session.unwrap_or(SESSION));
         let secret = config.cluster.secret.clone();
-        let access = Access::new(&config.users, secret.clone(), by_certificate, session)?;
-        if role == Role::Scheduler && access.knows_users() && !access.knows_members() {
+        let (users, rules) = (config.users.as_slice(), config.access.as_ref());
+        let settings = AccessSettings { users, rules, secret: secret.clone(), by_certificate, session };
+        let access = Access::new(settings)?;
+        if role == Role::Scheduler && access.has_limits() && !access.knows_members() {
             return Err(CommandError::Usage(
-                "there are users, but nothing tells the cluster's own processes from others: set cluster.secret \
+                "there are users or [access], but nothing tells the cluster's own processes from others: set cluster.secret \
                  (TAMIS_CLUSTER_SECRET) or tls.authority here and for the executors"
                     .into(),
             ));
@@ -110,6 +112,7 @@ impl Server {
             tables: self.config.tables.clone().into_iter().collect(),
             memory: self.config.memory,
             keep_results: Duration::from_secs(self.config.keep_results.unwrap_or(KEEP_RESULTS)),
+            limits: self.config.limits.limits(self.access.knows_users())?,
         })
     }
 

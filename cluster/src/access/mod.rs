@@ -1,18 +1,27 @@
 //! Who may use a server: users with passwords and tokens, and the processes of the cluster itself.
 
 mod guard;
+mod refusals;
+mod rules;
+mod throttle;
 mod users;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, USER_AGENT};
 use parking_lot::Mutex;
+use tamis_udfs::reach::Reach;
 
 pub(crate) use guard::{for_callers, for_members};
-use users::Users;
+pub(crate) use refusals::{Reason, Refusals};
+use rules::Rights;
+pub use rules::{AccessRules, Grant, ModelsRule, Role};
+use throttle::Throttle;
 pub use users::{AccessError, UserEntry, hash_password, hash_token};
+use users::{Users, name_and_password};
 
 use crate::net::Peer;
 pub use crate::secret::{Secret, SecretError, random_token};
@@ -33,6 +42,8 @@ pub(crate) enum Denied {
     NoCredentials,
     #[error("the credentials are wrong, or the session has expired: log in again")]
     WrongCredentials,
+    #[error("passwords were wrong too often: try again in {seconds} s")]
+    TooOften { seconds: u64 },
     #[error("only processes of the cluster may do this: give this one the cluster's secret, or a certificate")]
     NotAMember,
 }
@@ -47,6 +58,26 @@ pub struct Access {
     /// How long a session lasts.
     session: Duration,
     sessions: Mutex<HashMap<String, Session>>,
+    rights: Rights,
+    throttle: Throttle,
+    /// Held while a password is looked at: one at a time, so that many wrong ones at once are no way around the waits.
+    looking: Mutex<()>,
+    refusals: Refusals,
+}
+
+/// What a configuration says of who may use a server.
+#[derive(Debug, Clone, Default)]
+pub struct AccessSettings<'a> {
+    /// The users. Without any, anyone is a caller.
+    pub users: &'a [UserEntry],
+    /// What they may reach.
+    pub rules: Option<&'a AccessRules>,
+    /// What members of the cluster know.
+    pub secret: Option<Secret>,
+    /// Whether members show a certificate. Without it and a secret, anyone is a member.
+    pub by_certificate: bool,
+    /// How long a user's session lasts.
+    pub session: Duration,
 }
 
 #[derive(Debug)]
@@ -56,17 +87,32 @@ struct Session {
 }
 
 impl Access {
-    /// Lets these users in, whose sessions last so long; and as members of the cluster those that know the secret or, with
-    /// `by_certificate`, show a certificate. Without users anyone is a caller; without a secret and certificates anyone is a
-    /// member.
-    pub fn new(
-        users: &[UserEntry],
-        secret: Option<Secret>,
-        by_certificate: bool,
-        session: Duration,
-    ) -> Result<Self, AccessError> {
+    /// Lets users and members in as the settings say.
+    pub fn new(settings: AccessSettings<'_>) -> Result<Self, AccessError> {
+        let AccessSettings { users, rules, secret, by_certificate, session } = settings;
+        let rights = Rights::new(users, rules)?;
         let users = Users::new(users)?;
-        Ok(Self { users, secret, by_certificate, session, sessions: Mutex::default() })
+        Ok(Self { users, secret, by_certificate, session, rights, ..Self::default() })
+    }
+
+    /// Whether there is anything that some callers may not reach.
+    pub fn has_limits(&self) -> bool {
+        self.rights.are_limited()
+    }
+
+    /// What the queries of a caller may reach.
+    pub(crate) fn reach(&self, caller: &Caller) -> Reach {
+        self.rights.reach(caller)
+    }
+
+    /// Whether a caller sees and ends the queries of all.
+    pub(crate) fn is_admin(&self, caller: &Caller) -> bool {
+        self.rights.is_admin(caller)
+    }
+
+    /// What was refused so far.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Whether there are users.
@@ -79,21 +125,40 @@ impl Access {
         self.secret.is_some() || self.by_certificate
     }
 
-    /// Who sends a request with these headers. Looks at passwords, which takes its time: call it where that is no matter.
-    pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Denied> {
+    /// Who sends a request with these headers, from an address. Looks at passwords, which takes its time: call it where that is no
+    /// matter.
+    pub(crate) fn caller(&self, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller, Denied> {
         if self.users.is_empty() {
             return Ok(Caller::Anyone);
         }
         let value = headers.get(AUTHORIZATION).ok_or(Denied::NoCredentials)?;
-        let value = value.to_str().map_err(|_| Denied::WrongCredentials)?;
-        let (scheme, credentials) = value.split_once(' ').ok_or(Denied::WrongCredentials)?;
-        let credentials = credentials.trim();
-        let name = match scheme.to_ascii_lowercase().as_str() {
-            "basic" => self.users.by_password(credentials),
-            "bearer" => return self.by_token(credentials),
-            _ => None,
-        };
-        name.map(|name| Caller::User(name.into())).ok_or(Denied::WrongCredentials)
+        let found = value.to_str().map_err(|_| Denied::WrongCredentials).and_then(|value| {
+            let (scheme, credentials) = value.split_once(' ').ok_or(Denied::WrongCredentials)?;
+            match scheme.to_ascii_lowercase().as_str() {
+                "basic" => self.by_password(credentials.trim(), address),
+                "bearer" => self.by_token(credentials.trim()),
+                _ => Err(Denied::WrongCredentials),
+            }
+        });
+        found.inspect_err(|_| self.refusals.count(Reason::Credentials))
+    }
+
+    fn by_password(&self, credentials: &str, address: Option<IpAddr>) -> Result<Caller, Denied> {
+        let (name, password) = name_and_password(credentials).ok_or(Denied::WrongCredentials)?;
+        let _looking = self.looking.lock();
+        if let Some(wait) = self.throttle.wait(&name, address, Instant::now()) {
+            return Err(Denied::TooOften { seconds: wait.as_secs() + 1 });
+        }
+        match self.users.by_password(&name, &password) {
+            Some(name) => {
+                self.throttle.note_right(name);
+                Ok(Caller::User(name.into()))
+            }
+            None => {
+                self.throttle.note_wrong(&name, address, Instant::now());
+                Err(Denied::WrongCredentials)
+            }
+        }
     }
 
     fn by_token(&self, token: &str) -> Result<Caller, Denied> {
@@ -144,14 +209,16 @@ mod tests {
             name: "ada".into(),
             password: Some(hash_password("engine").unwrap()),
             tokens: vec![hash_token("0123456789abcdef0123456789abcdef")],
+            ..UserEntry::default()
         }];
-        Access::new(&users, Some(Secret::new("a-secret-of-the-cluster").unwrap()), false, session).unwrap()
+        let secret = Some(Secret::new("a-secret-of-the-cluster").unwrap());
+        Access::new(AccessSettings { users: &users, secret, session, ..AccessSettings::default() }).unwrap()
     }
 
     fn asking(access: &Access, authorization: &str) -> Result<Caller, Denied> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_str(authorization).unwrap());
-        access.caller(&headers)
+        access.caller(&headers, None)
     }
 
     #[test]
@@ -174,7 +241,21 @@ mod tests {
         ] {
             assert_eq!(asking(&access, &wrong), Err(Denied::WrongCredentials), "{wrong}");
         }
-        assert_eq!(access.caller(&HeaderMap::new()), Err(Denied::NoCredentials));
+        assert_eq!(access.caller(&HeaderMap::new(), None), Err(Denied::NoCredentials));
+    }
+
+    #[test]
+    fn wrong_passwords_make_right_ones_wait_and_tokens_do_not() {
+        let access = access(Duration::from_secs(60));
+        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        for _ in 0..5 {
+            assert_eq!(asking(&access, &basic("ada:wrong")), Err(Denied::WrongCredentials));
+        }
+        assert!(matches!(asking(&access, &basic("ada:engine")), Err(Denied::TooOften { seconds: 1..=2 })));
+        assert_eq!(asking(&access, "Bearer 0123456789abcdef0123456789abcdef"), Ok(Caller::User("ada".into())));
+        std::thread::sleep(Duration::from_millis(1100));
+        assert_eq!(asking(&access, &basic("ada:engine")), Ok(Caller::User("ada".into())));
+        assert_eq!(access.refusals().of(Reason::Credentials), 6);
     }
 
     #[test]
@@ -204,7 +285,7 @@ mod tests {
     #[test]
     fn without_users_and_members_all_are_let_in() {
         let open = Access::default();
-        assert_eq!(open.caller(&HeaderMap::new()), Ok(Caller::Anyone));
+        assert_eq!(open.caller(&HeaderMap::new(), None), Ok(Caller::Anyone));
         assert_eq!(open.check_member(&HeaderMap::new(), None), Ok(()));
     }
 }

@@ -9,6 +9,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::{Deserialize, Serialize};
 
+use super::rules::Role;
 use crate::secret::{SecretError, random_bytes};
 
 /// What stands before a token's hash.
@@ -37,6 +38,14 @@ pub enum AccessError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// A rule about what users may reach cannot be used.
+    #[error("{key}: {reason}")]
+    Rule {
+        /// The rule's key in the configuration.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A password could not be hashed.
     #[error("hashing the password: {0}")]
     Hash(String),
@@ -54,6 +63,12 @@ pub struct UserEntry {
     /// The hashes of the user's tokens, as `tamis user token` prints them.
     #[serde(default)]
     pub tokens: Vec<String>,
+    /// The groups that the user is of: grants may be for a group.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// What the user may do with the queries of others.
+    #[serde(default)]
+    pub role: Role,
 }
 
 /// The users of a server.
@@ -69,7 +84,7 @@ pub(super) struct Users {
 impl Users {
     pub(super) fn new(entries: &[UserEntry]) -> Result<Self, AccessError> {
         let mut users = Self::default();
-        for UserEntry { name, password, tokens } in entries {
+        for UserEntry { name, password, tokens, .. } in entries {
             let wrong = |reason| AccessError::User { name: name.clone(), reason };
             if name.is_empty() || name.contains(':') {
                 return Err(wrong("a name must not be empty and must not contain a colon"));
@@ -102,10 +117,8 @@ impl Users {
         self.passwords.is_empty() && self.tokens.is_empty()
     }
 
-    /// The user whose name and password stand in the credentials of a Basic authorization.
-    pub(super) fn by_password(&self, credentials: &str) -> Option<&str> {
-        let text = String::from_utf8(BASIC.decode(credentials).ok()?).ok()?;
-        let (name, password) = text.split_once(':')?;
+    /// The user of this name and password.
+    pub(super) fn by_password(&self, name: &str, password: &str) -> Option<&str> {
         let known = self.passwords.get_key_value(name);
         let hash = known.map(|(_, hash)| hash).or(self.decoy.as_ref())?;
         let is_right = Argon2::default().verify_password(password.as_bytes(), &PasswordHash::new(hash).ok()?).is_ok();
@@ -119,6 +132,13 @@ impl Users {
         }
         self.tokens.get(&blake3::hash(token.as_bytes())).map(String::as_str)
     }
+}
+
+/// The name and the password that stand in the credentials of a Basic authorization.
+pub(super) fn name_and_password(credentials: &str) -> Option<(String, String)> {
+    let text = String::from_utf8(BASIC.decode(credentials).ok()?).ok()?;
+    let (name, password) = text.split_once(':')?;
+    Some((name.to_string(), password.to_string()))
 }
 
 /// The hash of a password: argon2id with a salt of its own.
@@ -144,6 +164,7 @@ mod tests {
             name: name.into(),
             password: password.map(Into::into),
             tokens: tokens.iter().map(|token| token.to_string()).collect(),
+            ..UserEntry::default()
         };
         for (user, expected) in [
             (user("", None, &[]), "must not be empty"),

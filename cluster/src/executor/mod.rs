@@ -24,6 +24,7 @@ use ballista_executor::executor_process::{ExecutorProcessConfig, structure_execu
 use ballista_executor::flight_service::BallistaFlightService;
 use ballista_executor::metrics::LoggingMetricsCollector;
 use tamis_engine::stand_in;
+use tamis_udfs::reach;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -115,12 +116,12 @@ pub async fn start(settings: &ExecutorSettings) -> Result<RunningExecutor, Clust
         ..ExecutorProcessConfig::default()
     });
 
-    let runtime = session::runtime(settings.memory, Some(work_dir.join("spilled")))?;
+    let runtimes = session::Runtimes::new(session::runtime(settings.memory, Some(work_dir.join("spilled")))?);
     let work_dir = work_dir.display().to_string();
     let executor = Arc::new(Executor::new(
         structure_executor_metadata(&process, settings.slots as u32),
         &work_dir,
-        Arc::new(move |_| Ok(Arc::clone(&runtime))),
+        Arc::new(move |config| runtimes.within(&reach::of(config))),
         Arc::new(config_producer),
         Arc::new(session::function_registry()?),
         Arc::new(LoggingMetricsCollector::default()),

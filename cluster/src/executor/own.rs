@@ -3,6 +3,7 @@
 use datafusion::error::Result;
 use datafusion::prelude::SessionConfig;
 use tamis_udfs::options::TamisOptions;
+use tamis_udfs::reach;
 
 /// The default model's option, and its value where nobody has chosen one.
 const DEFAULT_MODEL: (&str, &str) = ("tamis.unifilter.model", "default");
@@ -41,6 +42,10 @@ impl OwnOptions {
                 config.options_mut().set(key, value)?;
             }
         }
+        if let Some((_, place)) = self.0.iter().find(|(key, _)| key == DEFAULT_MODEL.0) {
+            let reach = reach::of(&config).with_model(place);
+            reach::set(&mut config, reach);
+        }
         Ok(config)
     }
 
@@ -56,6 +61,7 @@ impl OwnOptions {
 #[cfg(test)]
 mod tests {
     use datafusion::prelude::SessionConfig;
+    use tamis_udfs::reach::Rules;
 
     use super::*;
 
@@ -81,5 +87,9 @@ mod tests {
             assert_eq!(applied(&cache, &[("tamis.cache.path", asked)]).cache_path(), expected);
         }
         assert_eq!(applied(&own, &[("tamis.unifilter.model", "strict")]).unifilter_model(), "strict");
+        // Its own model may be run by those who may run models with names alone.
+        let access = serde_json::to_string(&Rules::default()).unwrap();
+        let limited = applied(&own, &[("tamis.access", &access)]);
+        assert!(limited.reach().may_run("/mine").is_ok() && limited.reach().may_run("/theirs").is_err());
     }
 }

@@ -14,7 +14,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 use tamis_files::describe::message;
+use tamis_files::tables::check_scans;
 use tamis_planner::StopSignal;
+use tamis_udfs::reach;
 
 use super::own::OwnOptions;
 use super::stoppable::stoppable;
@@ -94,6 +96,11 @@ impl QueryStageExecutor for Stage {
     async fn execute_query_stage(&self, task: usize, context: Arc<TaskContext>) -> Result<Vec<ShuffleWritePartition>> {
         let signal = Arc::new(StopSignal::default());
         let config = self.own.applied_to(context.session_config().clone())?.with_extension(Arc::clone(&signal));
+        let reach = reach::of(&config);
+        if !reach.is_everything() {
+            reach::limit_calls_without_session();
+            check_scans(&self.plan, &reach).map_err(|refused| DataFusionError::Execution(message(&refused)))?;
+        }
         let context = Arc::new(TaskContext::new(
             context.task_id(),
             context.session_id(),

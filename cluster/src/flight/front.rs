@@ -1,10 +1,13 @@
 //! Who asks, and what is asked: what stands between a client's request and Ballista's frontend.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow_flight::sql::{Any, CommandStatementQuery, ProstMessageExt, TicketStatementQuery};
+use arrow_flight::sql::{
+    Any, CommandPreparedStatementQuery, CommandStatementQuery, ProstMessageExt, TicketStatementQuery,
+};
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, IpcMessage, SchemaAsIpc, Ticket};
 use axum::extract::ConnectInfo;
 use datafusion::arrow::array::RecordBatch;
@@ -17,6 +20,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use tamis_engine::EngineError;
 use tamis_engine::statements::{self, CORPUS};
+use tamis_udfs::reach::Refused;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Extensions, Request, Response, Status};
 
@@ -25,8 +29,8 @@ use super::frontend::{Answer, Frontend};
 use super::request::RequestInfo;
 use super::results::{Kept, Results};
 use super::sessions::{QueryProgress, Sessions};
-use super::{QUERY_ID, parameters};
-use crate::access::{Access, Caller};
+use super::{QUERY_ID, allowed, parameters};
+use crate::access::{Access, Caller, Reason};
 use crate::net::Peer;
 use crate::opaque::Opaque;
 use crate::scheduler::Catalog;
@@ -84,9 +88,10 @@ impl TamisFlight {
         }
     }
 
-    pub(super) async fn caller(&self, metadata: &MetadataMap) -> Answer<Caller> {
-        let (access, headers) = (Arc::clone(&self.access), metadata.clone().into_headers());
-        let checked = tokio::task::spawn_blocking(move || access.caller(&headers)).await;
+    pub(super) async fn caller<T>(&self, request: &Request<T>) -> Answer<Caller> {
+        let (access, headers) = (Arc::clone(&self.access), request.metadata().clone().into_headers());
+        let address = peer(request.extensions()).map(|address| address.ip());
+        let checked = tokio::task::spawn_blocking(move || access.caller(&headers, address)).await;
         let checked = checked.map_err(|e| Status::internal(format!("looking at the credentials: {e}")))?;
         checked.map_err(|denied| Status::unauthenticated(denied.to_string()))
     }
@@ -96,13 +101,15 @@ impl TamisFlight {
     /// Whoever has logged in shows a token that the frontend has made. Others (with a token of the configuration, or
     /// where nobody is asked for credentials) have a session for each connection.
     pub(super) async fn enter<T>(&self, mut request: Request<T>) -> Answer<(Arc<RequestInfo>, Request<T>)> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = self.caller(&request).await?;
         let query = request.metadata().get(QUERY_ID).and_then(|id| id.to_str().ok()).map(str::to_string);
         let shown = bearer(request.metadata());
         let (session, token) = match shown {
             Some(token) if self.access.has_session(&token) => (format!("token {token}"), token),
             _ => {
-                let session = format!("{caller:?} at {}", connection(request.extensions()));
+                let address =
+                    peer(request.extensions()).map_or_else(|| "an unknown address".into(), |at| at.to_string());
+                let session = format!("{caller:?} at {address}");
                 let token = self.token(&session).await?;
                 (session, token)
             }
@@ -110,7 +117,8 @@ impl TamisFlight {
         let value = format!("Bearer {token}");
         let value = value.parse().map_err(|_| Status::internal("a token cannot stand in a header"))?;
         request.metadata_mut().insert("authorization", value);
-        Ok((Arc::new(RequestInfo::new(session, format!("{caller:?}"), query)), request))
+        let reach = self.access.reach(&caller);
+        Ok((Arc::new(RequestInfo::new(caller, reach, session, query)), request))
     }
 
     /// The frontend's token for a session; it makes one with a handshake.
@@ -135,12 +143,14 @@ impl TamisFlight {
 
     /// The statement as the frontend is to plan it: with the FROM that it may leave out, its samples taken, its
     /// parameters numbered; and how many it has.
-    pub(super) fn rewritten(&self, sql: &str) -> Answer<(String, usize)> {
+    pub(super) fn rewritten(&self, info: &RequestInfo, sql: &str) -> Answer<(String, usize)> {
         let refused = |e| Status::invalid_argument(EngineError::from(e).locate(sql).to_string());
         let mut parsed = statements::parse(sql).map_err(refused)?;
         let before: Vec<_> = parsed.iter().cloned().collect();
         let mut parameters = 0;
         for statement in &mut parsed {
+            allowed::check(statement, &info.reach, self.catalog.config().options())
+                .map_err(|e| self.not_allowed(e.to_string()))?;
             statements::read_from_corpus(statement, self.catalog.has_table(CORPUS)).map_err(refused)?;
             statements::take_samples(statement).map_err(refused)?;
             parameters = parameters.max(parameters::number(statement));
@@ -150,6 +160,12 @@ impl TamisFlight {
         }
         let texts: Vec<String> = parsed.iter().map(ToString::to_string).collect();
         Ok((texts.join("; "), parameters))
+    }
+
+    /// What a user is told that may not do something.
+    fn not_allowed(&self, message: String) -> Status {
+        self.access.refusals().count(Reason::Rights);
+        Status::permission_denied(message)
     }
 
     /// Puts tickets of ours in the places of the frontend's.
@@ -181,15 +197,34 @@ impl TamisFlight {
         }
     }
 
+    /// Runs a prepared statement without parameters.
+    pub(super) async fn run_prepared(
+        &self,
+        query: CommandPreparedStatementQuery,
+        request: Request<FlightDescriptor>,
+        info: &Arc<RequestInfo>,
+    ) -> Answer<Response<FlightInfo>> {
+        match info.answer(self.inner.get_flight_info_prepared_statement(query, request)).await {
+            Ok(answer) => Ok(Response::new(self.seal(info, answer.into_inner())?)),
+            Err(status) => Err(info.take_refusal().unwrap_or(status)),
+        }
+    }
+
     /// A planning error in the words of the local command.
     pub(super) async fn explained(&self, status: Status, info: &RequestInfo, sql: &str) -> Status {
+        if let Some(refusal) = info.take_refusal() {
+            return refusal;
+        }
         if status.code() != Code::InvalidArgument {
             return status;
         }
         let Some(context) = self.sessions.context(&info.session) else { return status };
         match planned(context, sql.to_string()).await {
             Ok(_) => status,
-            Err(error) => Status::invalid_argument(EngineError::from(error).locate(sql).to_string()),
+            Err(error) => match Refused::of(&error).cloned() {
+                Some(refused) => self.not_allowed(refused.to_string()),
+                None => Status::invalid_argument(EngineError::from(error).locate(sql).to_string()),
+            },
         }
     }
 
@@ -230,10 +265,9 @@ pub(super) fn bearer(metadata: &MetadataMap) -> Option<String> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_string())
 }
 
-/// What tells a connection from others.
-fn connection(extensions: &Extensions) -> String {
-    let peer = extensions.get::<ConnectInfo<Peer>>().map(|info| info.0.address.to_string());
-    peer.unwrap_or_else(|| "an unknown address".into())
+/// The address at the other end of a connection, which tells it from others.
+fn peer(extensions: &Extensions) -> Option<SocketAddr> {
+    extensions.get::<ConnectInfo<Peer>>().map(|info| info.0.address)
 }
 
 pub(super) fn schema_bytes(schema: &Schema) -> Answer<bytes::Bytes> {

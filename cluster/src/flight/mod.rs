@@ -3,6 +3,7 @@
 //! Ballista's frontend does the protocol over a [`QueryBackend`](ballista_flight_sql::QueryBackend) of ours. Around it stands
 //! [`front`], which knows who asks and what they may fetch; [`service`] has the protocol's methods.
 
+mod allowed;
 mod backend;
 pub mod client;
 mod explain;
@@ -26,6 +27,7 @@ use ballista_flight_sql::{Authenticator, BallistaFlightSqlService, Identity};
 use crate::MESSAGE_BYTES;
 use crate::access::Access;
 use crate::net::Link;
+use crate::queries::Queries;
 use crate::scheduler::{Catalog, Scheduler, Watch};
 use backend::Backend;
 use front::TamisFlight;
@@ -46,6 +48,8 @@ pub(crate) struct FlightSettings {
     pub(crate) link: Link,
     /// For how long results that nobody fetches are kept.
     pub(crate) keep_results: Duration,
+    /// The server's queries.
+    pub(crate) queries: Arc<Queries>,
 }
 
 /// Flight SQL over a scheduler.
@@ -55,12 +59,13 @@ pub(crate) fn flight_routes(
     catalog: Arc<Catalog>,
     settings: FlightSettings,
 ) -> Router {
-    let FlightSettings { access, link, keep_results } = settings;
+    let FlightSettings { access, link, keep_results, queries } = settings;
     let proxy =
         BallistaFlightProxyService::new(MESSAGE_BYTES, MESSAGE_BYTES, link.tls.is_some(), Some(link.extension()));
     let results = Results::start(keep_results);
     let sessions = Arc::new(Sessions::default());
-    let backend = Backend::new(scheduler, watch, Arc::clone(&catalog), Arc::clone(&sessions));
+    let backend =
+        Backend::new(scheduler, watch, Arc::clone(&catalog), Arc::clone(&sessions), queries, Arc::clone(&access));
     let backend = Arc::new(backend);
     let inner = BallistaFlightSqlService::new(Arc::clone(&backend), proxy).with_authenticator(Arc::new(Checked));
     let service = TamisFlight::new(Arc::new(inner), backend, access, catalog, results, sessions);

@@ -34,7 +34,7 @@ impl FlightSqlService for TamisFlight {
     type FlightService = Self;
 
     async fn do_handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Answer<Response<Handshake>> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = self.caller(&request).await?;
         let response = self.inner.do_handshake(request).await?;
         if let Some(token) = bearer(response.metadata()) {
             self.access.begin_session(&token, caller);
@@ -53,7 +53,7 @@ impl FlightSqlService for TamisFlight {
         request: Request<FlightDescriptor>,
     ) -> Answer<Response<FlightInfo>> {
         let (info, request) = self.enter(request).await?;
-        let (sql, parameters) = self.rewritten(&query.query)?;
+        let (sql, parameters) = self.rewritten(&info, &query.query)?;
         if parameters > 0 {
             return Err(Status::invalid_argument("the query has parameters: prepare it and bind them"));
         }
@@ -87,8 +87,7 @@ impl FlightSqlService for TamisFlight {
                 parameters::bind(&sql, &values, parameters).map_err(|e| Status::invalid_argument(e.to_string()))?;
             return self.run_statement(CommandStatementQuery { query, transaction_id: None }, request, &info).await;
         }
-        let answer = info.answer(self.inner.get_flight_info_prepared_statement(query, request)).await?;
-        Ok(Response::new(self.seal(&info, answer.into_inner())?))
+        self.run_prepared(query, request, &info).await
     }
 
     async fn get_flight_info_catalogs(
@@ -205,7 +204,7 @@ impl FlightSqlService for TamisFlight {
         request: Request<PeekableFlightDataStream>,
     ) -> Answer<i64> {
         let (info, request) = self.enter(request).await?;
-        let (query, _) = self.rewritten(&ticket.query)?;
+        let (query, _) = self.rewritten(&info, &ticket.query)?;
         info.answer(self.inner.do_put_statement_update(CommandStatementUpdate { query, ..ticket }, request)).await
     }
 
@@ -239,7 +238,7 @@ impl FlightSqlService for TamisFlight {
         request: Request<Action>,
     ) -> Answer<ActionCreatePreparedStatementResult> {
         let (info, request) = self.enter(request).await?;
-        let (sql, parameters) = self.rewritten(&query.query)?;
+        let (sql, parameters) = self.rewritten(&info, &query.query)?;
         let query = ActionCreatePreparedStatementRequest { query: sql.clone(), ..query };
         let mut result = match info.answer(self.inner.do_action_create_prepared_statement(query, request)).await {
             Ok(result) => result,

@@ -15,17 +15,19 @@ use parking_lot::RwLock;
 use tamis_engine::EngineError;
 use tamis_files::tables::FileTables;
 use tamis_planner::ScoreQueryPlanner;
+use tamis_udfs::options::TamisOptions;
+use tamis_udfs::reach::{self, Place, Reach};
 
 use super::slots::Slots;
 use crate::opaque::Opaque;
-use crate::session;
+use crate::session::{self, Runtimes};
 
 /// What every session of a scheduler begins with.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     tables: BTreeMap<String, String>,
     config: SessionConfig,
-    runtime: Arc<RuntimeEnv>,
+    runtimes: Runtimes,
     slots: Slots,
 }
 
@@ -35,7 +37,8 @@ impl Catalog {
         config: SessionConfig,
         runtime: Arc<RuntimeEnv>,
     ) -> Self {
-        Self { tables: tables.into_iter().collect(), config, runtime, slots: Slots::default() }
+        let runtimes = Runtimes::new(runtime);
+        Self { tables: tables.into_iter().collect(), config, runtimes, slots: Slots::default() }
     }
 
     /// How many slots the cluster has, to be noted by who knows.
@@ -48,6 +51,29 @@ impl Catalog {
         self.config.clone()
     }
 
+    /// The configuration of a new session that may reach so much.
+    pub(crate) fn config_for(&self, reach: &Reach) -> SessionConfig {
+        let mut config = self.config.clone();
+        reach::set(&mut config, self.with_own_model(reach));
+        config
+    }
+
+    /// The same and the default model of this server's configuration.
+    fn with_own_model(&self, reach: &Reach) -> Reach {
+        reach.with_model(&TamisOptions::from_config(self.config.options()).unifilter_model())
+    }
+
+    /// The configuration of the tasks of a session that may reach so much: what its tables' names stand for, tasks read.
+    pub(crate) fn config_of_tasks(&self, mut config: SessionConfig, reach: &Reach) -> SessionConfig {
+        reach::set(&mut config, self.with_own_model(reach).with_tables(self.places()));
+        config
+    }
+
+    /// Where the tables lie that the configuration names.
+    fn places(&self) -> impl Iterator<Item = Place> {
+        self.tables.values().filter_map(|location| Place::of_table(location))
+    }
+
     /// Whether there is a table of this name.
     pub(crate) fn has_table(&self, name: &str) -> bool {
         self.tables.contains_key(name)
@@ -55,10 +81,11 @@ impl Catalog {
 
     /// A session of this id.
     pub(crate) fn session(&self, id: &str, config: SessionConfig) -> Result<SessionContext, EngineError> {
+        let reach = reach::of(&config).with_tables(self.places());
         let context = session::cluster_session(
             id,
             config,
-            Arc::clone(&self.runtime),
+            self.runtimes.within(&reach)?,
             // Models are the executors' business: that there is one of a name is not looked at here.
             Arc::new(ScoreQueryPlanner::unchecked()),
         );
@@ -92,10 +119,12 @@ struct NamedTables {
     session: Opaque<Weak<RwLock<SessionState>>>,
 }
 
-/// Opens the table of files at a location, in a session as it is now.
+/// Opens the table of files at a location, in a session as it is now. The configuration has named it: whoever may use the server may
+/// read it.
 fn open(session: Arc<RwLock<SessionState>>, location: String) -> BoxFuture<'static, Result<Arc<dyn TableProvider>>> {
     Box::pin(async move {
-        let state = session.read().clone();
+        let mut state = session.read().clone();
+        reach::set(state.config_mut(), Reach::everything());
         FileTables::open(&state, &location).await
     })
 }

@@ -1,5 +1,7 @@
 //! The process that clients ask and executors work for: the scheduler with its Flight SQL, REST and metrics.
 
+mod own_jobs;
+mod page;
 mod rest;
 
 use std::net::SocketAddr;
@@ -11,6 +13,8 @@ use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
 use ballista_scheduler::scheduler_process::create_scheduler;
+use rest::Shown;
+use tamis_udfs::reach;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +24,7 @@ use crate::codec::physical_codec;
 use crate::error::ClusterError;
 use crate::flight::{FlightSettings, flight_routes};
 use crate::net::{self, Endpoint, Link, NetError, ServerTls};
+use crate::queries::{Queries, QueryLimits};
 use crate::scheduler::{BallistaScheduler, ByModel, Catalog, Scheduler, Watch};
 use crate::{MESSAGE_BYTES, session};
 
@@ -53,6 +58,8 @@ pub struct SchedulerSettings {
     pub memory: Option<usize>,
     /// For how long a query waits that nobody fetches from.
     pub keep_results: Duration,
+    /// How many queries a user may have.
+    pub limits: QueryLimits,
 }
 
 /// A scheduler that answers.
@@ -87,10 +94,17 @@ pub async fn start(settings: SchedulerSettings) -> Result<RunningScheduler, Clus
         Watch::start(scheduler.clone(), cluster, settings.link.clone(), Arc::clone(&work), catalog.slots().clone());
     policy.use_states_of(&watch);
 
+    if settings.access.has_limits() {
+        reach::limit_calls_without_session();
+    }
+    let queries = Arc::new(Queries::new(settings.limits));
+    let shown =
+        Shown { watch: Arc::clone(&watch), queries: Arc::clone(&queries), access: Arc::clone(&settings.access) };
     let flight = FlightSettings {
         access: Arc::clone(&settings.access),
         link: settings.link.clone(),
         keep_results: settings.keep_results,
+        queries,
     };
     let flight = flight_routes(scheduler, Arc::clone(&watch), catalog, flight);
     let end = CancellationToken::new();
@@ -106,7 +120,7 @@ pub async fn start(settings: SchedulerSettings) -> Result<RunningScheduler, Clus
         });
     }
     let own = Endpoint { host: own.ip().to_string(), port: own.port(), is_tls: false };
-    let router = routes(ballista, &watch, &settings.access, flight);
+    let router = routes(ballista, Arc::new(shown), &settings.access, flight);
     let (ended, tls) = (end.clone(), settings.tls);
     let serving =
         tokio::spawn(async move { net::serve(listener, router, tls.as_ref(), ended.cancelled_owned()).await });
@@ -148,10 +162,11 @@ fn ballista_config(
     config
 }
 
-fn routes(scheduler: BallistaScheduler, watch: &Arc<Watch>, access: &Arc<Access>, flight: Router) -> Router {
+fn routes(scheduler: BallistaScheduler, shown: Arc<Shown>, access: &Arc<Access>, flight: Router) -> Router {
     let members = member_routes(scheduler.clone(), access);
-    let callers = for_callers(rest::routes(scheduler, Arc::clone(watch)), access);
-    rest::health(Arc::clone(watch)).merge(members).merge(callers).merge(flight)
+    let health = rest::health(Arc::clone(&shown.watch));
+    let callers = for_callers(rest::routes(scheduler, shown), access);
+    health.merge(members).merge(callers).merge(flight)
 }
 
 /// What executors ask.

@@ -9,23 +9,40 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use prometheus::{Encoder, GaugeVec, Opts, Registry, TextEncoder};
+use prometheus::core::Collector;
+use prometheus::{Encoder, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 use serde::Serialize;
 use tamis_engine::counts::Counts;
 
+use super::own_jobs::own_jobs;
+use super::page::page;
 use crate::MESSAGE_BYTES;
+use crate::access::{Access, Reason};
+use crate::queries::Queries;
 use crate::scheduler::{BallistaScheduler, Watch};
 
+/// What is shown of a server.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// What executors do.
+    pub(super) watch: Arc<Watch>,
+    /// What users have asked.
+    pub(super) queries: Arc<Queries>,
+    /// Who is let in.
+    pub(super) access: Arc<Access>,
+}
+
 /// What those see that may use the server.
-pub(super) fn routes(scheduler: BallistaScheduler, watch: Arc<Watch>) -> Router {
+pub(super) fn routes(scheduler: BallistaScheduler, shown: Arc<Shown>) -> Router {
+    let own = middleware::from_fn_with_state(Arc::clone(&shown), own_jobs);
     let ours = Router::new()
         .route("/api/job/{job}/progress", get(job_progress))
         .route("/api/progress", get(progress))
-        .route("/metrics", get(metrics))
-        .with_state(watch);
+        .with_state(Arc::clone(&shown.watch));
+    let ours = ours.merge(Router::new().route("/", get(page)).route("/metrics", get(metrics)).with_state(shown));
     // A query's configuration may hold what opens an object store.
     let ballista = ballista_scheduler::api::get_routes(Arc::new(scheduler)).layer(middleware::from_fn(hide_config));
-    ballista.merge(ours)
+    ballista.merge(ours).layer(own)
 }
 
 /// What anyone sees: whether the process is alive, and whether it can run queries.
@@ -143,16 +160,30 @@ fn gather(watch: &Watch, job: Option<&str>) -> Progress {
     Progress { total: total.into(), executors }
 }
 
-async fn metrics(State(watch): State<Arc<Watch>>) -> Response {
-    match encode(&watch) {
+async fn metrics(State(shown): State<Arc<Shown>>) -> Response {
+    match encode(&shown) {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("gathering metrics: {error}\n")).into_response(),
     }
 }
 
 /// Ballista's metrics and ours in Prometheus' text format.
-fn encode(watch: &Watch) -> prometheus::Result<Vec<u8>> {
+fn encode(shown: &Shown) -> prometheus::Result<Vec<u8>> {
     let registry = Registry::new();
+    let refused =
+        IntCounterVec::new(Opts::new("tamis_refused_total", "Requests and queries that were refused"), &["reason"])?;
+    for reason in Reason::ALL {
+        refused.with_label_values(&[reason.name()]).inc_by(shown.access.refusals().of(reason));
+    }
+    let waited =
+        IntCounter::new("tamis_queries_waited_total", "Queries that have waited until their user might have one more")?;
+    waited.inc_by(shown.queries.waited());
+    let waiting = IntGauge::new("tamis_queries_waiting", "Queries that wait until their user may have one more")?;
+    waiting.set(i64::try_from(shown.queries.waiting()).unwrap_or(i64::MAX));
+    let running = IntGauge::new("tamis_queries_running", "Queries that run")?;
+    running.set(i64::try_from(shown.queries.shown().len()).unwrap_or(i64::MAX));
+    let ours: [Box<dyn Collector>; 4] = [Box::new(refused), Box::new(waited), Box::new(waiting), Box::new(running)];
+    ours.into_iter().try_for_each(|one| registry.register(one))?;
     let gauge = |name: &str, help: &str| -> prometheus::Result<GaugeVec> {
         let gauge = GaugeVec::new(Opts::new(name, help), &["executor"])?;
         registry.register(Box::new(gauge.clone()))?;
@@ -168,7 +199,7 @@ fn encode(watch: &Watch) -> prometheus::Result<Vec<u8>> {
     let idle =
         gauge("tamis_device_idle_seconds", "How long the device had nothing to do while rows were on their way")?;
     let seconds = |nanos: u64| nanos as f64 / 1e9;
-    for (_, seen) in watch.executors() {
+    for (_, seen) in shown.watch.executors() {
         let of = [seen.address.as_str()];
         let all = seen.state.tasks.all;
         rows.with_label_values(&of).set(all.left_model as f64);

@@ -267,9 +267,9 @@ mod tests {
 
     #[test]
     fn statements_are_told_apart_as_they_were_written() {
-        let sql = "SELECT ';' AS é; -- none;\n;\nCREATE EXTERNAL TABLE t (a INT) STORED AS CSV\n  LOCATION 'x'; SELECT 2";
-        let expected =
-            ["SELECT ';' AS é", "CREATE EXTERNAL TABLE t (a INT) STORED AS CSV\n  LOCATION 'x'", "SELECT 2"];
+        let sql =
+            "SELECT ';' AS é; -- none;\n;\nCREATE EXTERNAL TABLE t (a INT) STORED AS CSV\n  LOCATION 'x'; SELECT 2";
+        let expected = ["SELECT ';' AS é", "CREATE EXTERNAL TABLE t (a INT) STORED AS CSV\n  LOCATION 'x'", "SELECT 2"];
         let found = texts(sql);
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(found.iter().zip(expected).all(|(found, expected)| found.ends_with(expected)), "{found:?}");

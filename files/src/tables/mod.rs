@@ -5,6 +5,7 @@
 //! our own ([`stream`]), all else from beginning to end ([`sequential`]).
 
 mod addressed;
+mod allowed;
 mod bounded;
 pub mod codec;
 mod factory;
@@ -36,7 +37,9 @@ use datafusion::prelude::SessionContext;
 use futures::future::BoxFuture;
 use parking_lot::RwLock;
 use tamis_planner::RowTable;
+use tamis_udfs::reach;
 
+pub use allowed::check_scans;
 use bounded::{BoundedTable, Bounds, can_stream_all};
 use location::TableLocation;
 pub use location::looks_like_a_file;
@@ -99,6 +102,10 @@ fn open_named(
             return Ok(None);
         }
         let state = session.read().clone();
+        // Whether there is such a file is not told to who may not read it.
+        if !location::is_written_as_a_file(name) && reach::of(state.config()).may_read(name).is_err() {
+            return Ok(None);
+        }
         FileTables::open(&state, name).await.map(Some)
     })
 }

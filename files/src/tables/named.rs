@@ -14,8 +14,11 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use object_store::path::Path;
+use tamis_udfs::shown;
+use url::Url;
 
 use crate::describe::describe;
+use crate::stores::url_of;
 
 /// What went wrong with a file.
 #[derive(Debug)]
@@ -54,7 +57,7 @@ pub(super) fn file_name(store: &ObjectStoreUrl, location: &Path) -> String {
     let origin: &Url = store.as_ref();
     match origin.scheme() {
         "file" => format!("/{location}"),
-        "http" | "https" => shortened(url_of(origin, location).as_str()).into_owned(),
+        "http" | "https" => shown::name(url_of(origin, location).as_str()).into_owned(),
         _ => format!("{}{location}", store.as_str()),
     }
 }

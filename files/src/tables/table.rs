@@ -24,7 +24,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion_datasource::compute_all_files_statistics;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
+use tamis_udfs::reach;
 
+use super::allowed::may_read_all;
 use super::format::{FileKind, FormatName};
 use super::listing::Listing;
 use super::location::{Files, TableLocation};
@@ -68,6 +70,8 @@ pub(super) struct FilesTable {
 impl FilesTable {
     /// The table of the files at a location as they are now.
     pub(super) async fn open(session: &dyn Session, location: TableLocation, declared: Declared) -> Result<Self> {
+        let reach = reach::of(session.config());
+        reach.may_read(location.name())?;
         let listing = Arc::new(Listing::new(location, declared.kind));
         let url = listing.location().store().clone();
         let store = session.runtime_env().object_store(&url)?;
@@ -75,7 +79,11 @@ impl FilesTable {
         // A table with declared columns may be empty so far.
         let kind = match (declared.kind, &declared.columns) {
             (Some(kind), Some(_)) => kind,
-            _ => listing.files(store.as_ref()).await?.kind,
+            _ => {
+                let listed = listing.files(store.as_ref()).await?;
+                may_read_all(&reach, &url, &listed.files)?;
+                listed.kind
+            }
         };
         let form = Form::of(&kind, session, &declared.options, declared.columns.is_some())?;
         let (partitions, schema) = match &declared.columns {
@@ -155,7 +163,10 @@ impl FilesTable {
         let (of_files, of_rows): (Vec<Expr>, Vec<Expr>) =
             filters.iter().cloned().partition(|filter| self.chooses_files(filter));
         let files = match self.listing.files(store.as_ref()).await {
-            Ok(listed) => self.chosen(&listed.files, &of_files)?,
+            Ok(listed) => {
+                may_read_all(&reach::of(session.config()), self.store(), &listed.files)?;
+                self.chosen(&listed.files, &of_files)?
+            }
             // An empty table with declared columns.
             Err(_) if self.declared.columns.is_some() => vec![],
             Err(error) => return Err(error),

@@ -1,5 +1,6 @@
 //! A cluster of real processes on loopback.
 
+mod access;
 mod faults;
 mod random;
 mod roles;

@@ -176,17 +176,23 @@ impl Cluster {
 
 /// A GET request over HTTP/1.1; the body of an answer of status 200.
 pub(crate) fn get(address: &str, path: &str) -> Option<String> {
+    let (status, body) = ask(address, "GET", path, None)?;
+    (status == 200).then_some(body)
+}
+
+/// A request over HTTP/1.1, with credentials if there are any; the answer's status and body.
+pub(crate) fn ask(address: &str, method: &str, path: &str, authorization: Option<&str>) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    let shown = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{shown}Connection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    if !head.starts_with("HTTP/1.1 200") {
-        return None;
-    }
-    match head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
-        true => Some(body.split("\r\n").skip(1).step_by(2).collect()),
-        false => Some(body.to_string()),
-    }
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    let body = match head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        true => body.split("\r\n").skip(1).step_by(2).collect(),
+        false => body.to_string(),
+    };
+    Some((status, body))
 }

@@ -76,7 +76,11 @@ pub fn known_scores(family: &str, model: Option<&str>, options: &ConfigOptions) 
     let options = TamisOptions::from_config(options);
     let cache = ScoreCache::open(&options).ok_or(CacheError::Off)?;
     let fingerprint = match model {
-        Some(digits) if is_prefix(digits, &options) => stored_model(cache.place(), digits)?,
+        Some(digits) if is_prefix(digits, &options) => {
+            // A fingerprint is of any model that anyone has run.
+            options.reach().may_run(digits)?;
+            stored_model(cache.place(), digits)?
+        }
         _ => {
             let location = resolve(family, model, &options)?;
             let failed = |source| Error::Load { model: location.to_string(), source: Arc::new(source) };

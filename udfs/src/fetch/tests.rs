@@ -1,12 +1,13 @@
 use super::*;
+use crate::reach::{Place, Rules};
 use crate::web::test_server::{TestServer, reply};
 
 fn read(name: &str) -> Result<Vec<u8>, FetchError> {
-    super::read(name, &Addresses::Any)
+    super::read(name, &Reach::everything())
 }
 
 fn read_head(name: &str, length: u64) -> Result<Vec<u8>, FetchError> {
-    super::read_head(name, length, &Addresses::Any)
+    super::read_head(name, length, &Reach::everything())
 }
 
 #[test]
@@ -99,7 +100,10 @@ fn a_body_that_grows_beyond_what_a_file_may_have_is_refused() {
 fn a_policy_of_addresses_is_kept_to() {
     let server = TestServer::of(b"secret");
     let url = format!("http://localhost:{}/x", server.address.port());
-    let refused = super::read(&url, &Addresses::Public(Vec::new())).unwrap_err().to_string();
+    let read_from = |place: &str| Rules { read: vec![Place::parse(place).unwrap()], ..Rules::default() };
+    let within = |place: &str| super::read(&url, &Reach::limited(read_from(place))).unwrap_err().to_string();
+    assert!(within("https://").contains("you may not read there"), "{}", within("https://"));
+    let refused = within("http://");
     assert!(refused.starts_with(&format!("reading {url}: localhost is ")), "{refused}");
     assert!(refused.ends_with("an operator can allow it under [access] addresses"), "{refused}");
     assert_eq!(read(&url).unwrap(), b"secret");

@@ -10,7 +10,7 @@ use tamis_models::preprocess::{ImageInfo, probe};
 use crate::columns::{ImageColumn, ImageRef};
 use crate::error::Error;
 use crate::fetch;
-use crate::web::Addresses;
+use crate::reach::{self, Reach};
 
 /// Nearly every header lies within so many bytes of a file; of the others the whole file is read.
 const HEAD: u64 = 64 << 10;
@@ -37,7 +37,7 @@ fn wrong_type(function: &str, found: &DataType) -> Error {
     }
 }
 
-/// Applies `of` to each image's header: NULL for NULL and for what is no image.
+/// Applies `of` to each image's header: NULL for NULL, for what is no image, and for what the session may not read.
 pub(super) fn invoke<T>(
     function: &str,
     args: &ScalarFunctionArgs,
@@ -53,23 +53,29 @@ pub(super) fn invoke<T>(
         ColumnarValue::Scalar(scalar) => (scalar.to_array_of_size(1)?, true),
     };
     let images = ImageColumn::try_new(&array).ok_or_else(|| wrong_type(function, array.data_type()))?;
-    let values = (0..array.len()).map(|row| info(images.get(row)?).map(&of)).collect();
-    let array = collect(values);
+    let reach = Reach::from_options(&args.config_options);
+    let is_unknown = reach::is_unknown(&args.config_options);
+    let value = |row| match images.get(row) {
+        // NULL would be taken for the value that it has.
+        Some(ImageRef::Path(_)) if is_unknown => Err(Error::NoSession { function: function.to_string() }),
+        image => Ok(image.and_then(|image| info(image, &reach)).map(&of)),
+    };
+    let array = collect((0..array.len()).map(value).collect::<Result<_, _>>()?);
     match constant {
         true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)),
         false => Ok(ColumnarValue::Array(array)),
     }
 }
 
-fn info(image: ImageRef<'_>) -> Option<ImageInfo> {
+fn info(image: ImageRef<'_>, reach: &Reach) -> Option<ImageInfo> {
     match image {
         ImageRef::Bytes(bytes) => probe(bytes).ok(),
         ImageRef::Path(name) => {
-            let head = fetch::read_head(name, HEAD, &Addresses::Any).ok()?;
+            let head = fetch::read_head(name, HEAD, reach).ok()?;
             match probe(&head) {
                 Ok(info) => Some(info),
                 Err(_) if (head.len() as u64) < HEAD => None,
-                Err(_) => probe(&fetch::read(name, &Addresses::Any).ok()?).ok(),
+                Err(_) => probe(&fetch::read(name, reach).ok()?).ok(),
             }
         }
     }

@@ -22,11 +22,12 @@ macro_rules! options {
         pub struct TamisOptions {
             $($name: $kind,)*
             models: BTreeMap<String, String>,
+            reach: Reach,
         }
 
         impl Default for TamisOptions {
             fn default() -> Self {
-                Self { $($name: $default,)* models: BTreeMap::new() }
+                Self { $($name: $default,)* models: BTreeMap::new(), reach: Reach::everything() }
             }
         }
 

@@ -91,6 +91,7 @@ impl Scoring {
             limits: options.limits(),
             budget: options.batch_tokens().for_device(options.device()),
             prefetch: options.prefetch(),
+            reach: options.reach().clone(),
         };
         let known = Known { query: QueryScores::default().of_model(model.model()), cache };
         Self { model, known, settings, on_error: options.on_error() }

@@ -21,7 +21,7 @@ use super::request::{Ready, Source, Ticket};
 use crate::cache::{KnownScore, ScoreKey};
 use crate::columns::{ImageRef, Row};
 use crate::fetch::{self, FetchError};
-use crate::web::Addresses;
+use crate::reach::Reach;
 
 /// Files that are fetched at once.
 const FETCHES: usize = 32;
@@ -167,25 +167,21 @@ fn sample<'a>(ticket: &'a Ticket, fetched: &'a Fetched) -> Result<Sample<'a>, Pr
 }
 
 fn fetch_all(ticket: &Ticket) -> Result<Fetched, PrepareError> {
+    let reach = &ticket.request.settings.reach;
     match ticket.request.columns.row(ticket.row) {
         Row::Null => Ok(Vec::new()),
-        Row::Pair { image, .. } => Ok(vec![fetch(image, None)?]),
+        Row::Pair { image, .. } => Ok(vec![fetch(image, None, reach)?]),
         Row::Document { images, texts } => {
             check_shape(&images, &texts, ticket.request.settings.limits.max_document_images)?;
             let places = images.iter().enumerate();
-            places.map(|(i, image)| image.map_or(Ok(None), |image| fetch(image, Some(i)))).collect()
+            places.map(|(i, image)| image.map_or(Ok(None), |image| fetch(image, Some(i), reach))).collect()
         }
     }
 }
 
-fn fetch(image: ImageRef<'_>, position: Option<usize>) -> Result<Option<Vec<u8>>, PrepareError> {
-    match image {
-        ImageRef::Bytes(_) => Ok(None),
-        ImageRef::Path(name) => match fetch::read(name, &Addresses::Any) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(source) => Err(PrepareError::Fetch { position, source }),
-        },
-    }
+fn fetch(image: ImageRef<'_>, position: Option<usize>, reach: &Reach) -> Result<Option<Vec<u8>>, PrepareError> {
+    let ImageRef::Path(name) = image else { return Ok(None) };
+    fetch::read(name, reach).map(Some).map_err(|source| PrepareError::Fetch { position, source })
 }
 
 /// Refuses what the model would refuse anyway, before anything is fetched for it.

@@ -11,6 +11,7 @@ use super::known::{Known, Owner};
 use super::{Outcome, ScoringMetrics};
 use crate::columns::SampleColumns;
 use crate::error::Error;
+use crate::reach::Reach;
 
 /// What a request asks of the runtime, as its session has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(super) struct Settings {
     pub(super) budget: usize,
     /// Rows of the model that are prepared or being prepared at once.
     pub(super) prefetch: usize,
+    /// Where files may be fetched.
+    pub(super) reach: Reach,
 }
 
 /// The rows of one `submit`.

@@ -13,7 +13,8 @@ const DEFAULT: &str = "default";
 /// Where the model of a call lies: `model` is the call's third argument.
 ///
 /// A name that the session defines (`tamis.model.NAME`) comes before a place of the same spelling. Without an argument the
-/// family's option counts, and where that still has its default, a model named like the family.
+/// family's option counts, and where that still has its default, a model named like the family. What is no name has to be a
+/// place that the session may run models from.
 pub(crate) fn resolve(family: &str, model: Option<&str>, options: &TamisOptions) -> Result<Location, Error> {
     let chosen = match family {
         "unifilter" => options.unifilter_model(),
@@ -29,7 +30,12 @@ pub(crate) fn resolve(family: &str, model: Option<&str>, options: &TamisOptions)
     match options.models().get(name) {
         Some(place) => Location::parse(place)
             .map_err(|source| Error::Load { model: format!("{name} ({place})"), source: Arc::new(source) }),
-        None => Location::parse(name).map_err(unknown),
+        None => {
+            if name != DEFAULT {
+                options.reach().may_run(name)?;
+            }
+            Location::parse(name).map_err(unknown)
+        }
     }
 }
 
@@ -58,6 +64,7 @@ mod tests {
     use datafusion::config::ExtensionOptions;
 
     use super::*;
+    use crate::reach::{Reach, Rules};
 
     fn options(settings: &[(&str, &str)]) -> TamisOptions {
         let mut options = TamisOptions::default();
@@ -96,6 +103,19 @@ mod tests {
         assert_eq!(resolve("unifilter", None, &options).unwrap(), place("/models/b"));
         assert_eq!(resolve("unifilter", Some("c"), &options).unwrap(), place("/models/c"));
         assert_eq!(resolve("unifilter", Some("/elsewhere"), &options).unwrap(), place("/elsewhere"));
+    }
+
+    #[test]
+    fn a_session_that_may_run_named_models_alone_runs_those() {
+        let mut options = options(&[("model.small", "/models/small"), ("unifilter.model", "/models/own")]);
+        options.set_reach(Reach::limited(Rules::default()).with_model("/models/own"));
+        for model in [None, Some("small"), Some("default"), Some("/models/own")] {
+            resolve("unifilter", model, &options).unwrap();
+        }
+        for model in ["/models/small", "/elsewhere", "s3://models/x", "org/model", "unknown"] {
+            let refused = resolve("unifilter", Some(model), &options).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("model {model}: ")) && refused.contains("[access]"), "{refused}");
+        }
     }
 
     #[test]

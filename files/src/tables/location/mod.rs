@@ -155,7 +155,12 @@ fn in_store(name: &str, scheme: &str, rest: &str) -> Result<(ObjectStoreUrl, Fil
 /// Whether a table's name is meant as a file: `FROM captions` is a table that was not found, `FROM 'captions.parquet'`
 /// is a file that does not exist.
 pub fn looks_like_a_file(name: &str) -> bool {
-    name.contains(['/', '.', '*', '?', '~']) || std::path::Path::new(name).exists()
+    is_written_as_a_file(name) || std::path::Path::new(name).exists()
+}
+
+/// Whether a table's name is meant as a file, whatever files there are.
+pub(super) fn is_written_as_a_file(name: &str) -> bool {
+    name.contains(['/', '.', '*', '?', '~'])
 }
 
 fn expand_home(path: &str) -> String {

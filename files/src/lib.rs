@@ -13,4 +13,3 @@ mod test_session;
 mod web_store;
 
 pub use environment::{options, runtime, runtime_within};
-pub use stores::{location_of, url_of};

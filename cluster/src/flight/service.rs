@@ -13,8 +13,9 @@ use arrow_flight::sql::{
     CommandPreparedStatementQuery, CommandStatementQuery, CommandStatementUpdate, DoPutPreparedStatementResult,
     SqlInfo, TicketStatementQuery,
 };
-use arrow_flight::{Action, ActionType, FlightDescriptor, FlightInfo, HandshakeRequest, Ticket};
+use arrow_flight::{Action, ActionType, FlightDescriptor, FlightInfo, HandshakeRequest, IpcMessage, Ticket};
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::Schema;
 use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 use tamis_files::describe::message;
@@ -23,6 +24,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::front::{IDLE_SESSION, Prepared, TamisFlight, bearer, handle_text, planned, schema_bytes};
 use super::frontend::{Answer, Handshake};
 use super::results::{Opened, Streamed};
+use super::sent::sent_schema;
 use super::{PROGRESS, parameters};
 
 /// `CancelResult` of the protocol, whose enumeration arrow-flight keeps to itself.
@@ -244,6 +246,11 @@ impl FlightSqlService for TamisFlight {
             Ok(result) => result,
             Err(status) => return Err(self.explained(status, &info, &sql).await),
         };
+        if !result.dataset_schema.is_empty() {
+            let schema = Schema::try_from(IpcMessage(result.dataset_schema))
+                .map_err(|e| Status::internal(format!("reading a schema: {e}")))?;
+            result.dataset_schema = schema_bytes(&sent_schema(&schema))?;
+        }
         if parameters > 0 {
             let context = self.sessions.context(&info.session);
             let context = context.ok_or_else(|| Status::internal("the session is not known"))?;

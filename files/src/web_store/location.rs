@@ -17,7 +17,7 @@ const BEGINNING: &str = "=2F";
 const PLAIN: &[u8] = b"-._,:;@+()!$&'";
 
 /// The location of the file behind a URL, in the store of the URL's origin.
-pub fn location_of(url: &Url) -> Path {
+pub(crate) fn location_of(url: &Url) -> Path {
     let mut part = String::new();
     for byte in url[Position::BeforePath..Position::AfterQuery].bytes() {
         match byte.is_ascii_alphanumeric() || PLAIN.contains(&byte) {
@@ -30,7 +30,7 @@ pub fn location_of(url: &Url) -> Path {
 }
 
 /// The URL of a location in the store of an origin: the one that [`location_of`] was given, or else the location as a path.
-pub fn url_of(origin: &Url, location: &Path) -> Url {
+pub(crate) fn url_of(origin: &Url, location: &Path) -> Url {
     if let Some(target) = decoded(location.as_ref())
         && let Ok(url) = Url::parse(&format!("{}{target}", &origin[..Position::BeforePath]))
     {

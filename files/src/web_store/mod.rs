@@ -22,8 +22,7 @@ use url::{Position, Url};
 
 use error::{STORE, refused};
 use file::WebFile;
-pub(crate) use location::written_name;
-pub use location::{location_of, url_of};
+pub(crate) use location::{location_of, url_of, written_name};
 use writer::writer;
 
 /// The web server of one scheme, host and port.

@@ -7,7 +7,7 @@ Each job runs --repeat times with each program, in turns; the ratio is the media
 TAMIS is faster. Times are of the whole process. Exit status 1 if answers differ (scores by more than 2e-5) or a ratio is below --at-least.
 
 `score` runs the built-in model over 640 x 480 JPEGs, `decode` prepares the same rows for a model that takes no time, the scans are those
-of benches/scan, `plan` plans a query of many parts. Needs python3 and 1 GB of disk; makes what it needs in target/builds.
+of benches/scan, `csv`, `quoted` and `jsonl` read a quarter of their rows as text, `plan` plans a query of many parts. Needs python3 and 1 GB of disk; makes what it needs in target/builds.
 """
 
 import argparse
@@ -83,11 +83,20 @@ def main():
     here = pathlib.Path(__file__).parent
     images = make(f"images-{args.images}.parquet", here, f"write_images({{}}, {args.images})")
     rows = make(f"rows-{args.rows}.parquet", here.parent / "scan", f"write(pathlib.Path({{}}), {args.rows})")
+    texts = {"texts.csv": "text", "quoted.csv": "concat(text, ', \"so\" it is') AS text", "texts.jsonl": "text"}
+    for name, text in texts.items():
+        if not (args.work / name).exists():
+            query = f"SELECT key, {text}, width, height FROM '{rows}' LIMIT {args.rows // 4}"
+            subprocess.run([args.against, "sql", "-q", "-o", args.work / name, "-c", query], check=True)
+    read = "SELECT count(*) AS n, sum(width) AS w, sum(length(text)) AS l FROM '{}'"
     parts = " UNION ALL ".join(f"SELECT key, text, width * {n} AS w FROM '{rows}' WHERE height > {n} AND text LIKE '%{n}%'" for n in range(40))
     jobs = {
         "score": ([], SCORES.format(images)),
         "decode": (NOTHING, SCORES.format(images)),
         **{name: ([], query.format(rows)) for name, query in scan.QUERIES.items()},
+        "csv": ([], read.format(args.work / "texts.csv")),
+        "quoted": ([], read.format(args.work / "quoted.csv")),
+        "jsonl": ([], read.format(args.work / "texts.jsonl")),
         "plan": ([], f"EXPLAIN SELECT w, count(*) FROM ({parts}) GROUP BY w ORDER BY 2 DESC LIMIT 5"),
         "start": ([], "SELECT 1"),
     }

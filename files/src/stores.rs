@@ -12,8 +12,7 @@ use tamis_udfs::web::Addresses;
 use url::Url;
 
 use crate::web_store::WebStore;
-pub(crate) use crate::web_store::written_name;
-pub use crate::web_store::{location_of, url_of};
+pub(crate) use crate::web_store::{location_of, url_of, written_name};
 
 /// Makes the store of a URL when it is first asked for, and keeps it.
 ///

@@ -11,6 +11,7 @@ use regex::Regex;
 
 use super::arrow::adapt;
 use super::error::{TextError, shortened};
+use super::pool::Pool;
 use super::records::{Block, Ends, Quotes, uses_quotes};
 
 /// A quote character that is in no text.
@@ -127,6 +128,7 @@ pub(super) struct CsvDecoder {
     /// What comes out.
     wanted: SchemaRef,
     batch_size: usize,
+    decoders: Pool<reader::Decoder>,
 }
 
 impl CsvDecoder {
@@ -158,12 +160,16 @@ impl CsvDecoder {
         let mut places: Vec<usize> = wanted.fields().iter().filter_map(place).collect();
         places.sort_unstable();
         places.dedup();
-        Self { form, in_file: Arc::new(in_file), places, wanted, batch_size }
+        Self { form, in_file: Arc::new(in_file), places, wanted, batch_size, decoders: Pool::default() }
     }
 
     /// The records of a block.
     pub(super) fn decode(&self, block: &Block) -> Result<Vec<RecordBatch>, ArrowError> {
-        let mut decoder = self.decoder(block.is_first && self.form.has_header);
+        let has_header = block.is_first && self.form.has_header;
+        let mut decoder = match has_header {
+            true => self.decoder(true),
+            false => self.decoders.take(|| Ok::<_, ArrowError>(self.decoder(false)))?,
+        };
         let mut batches = vec![];
         let mut text = block.text.as_slice();
         loop {
@@ -173,7 +179,12 @@ impl CsvDecoder {
             if decoder.capacity() == 0 || is_at_end || read == 0 {
                 match decoder.flush()? {
                     Some(batch) => batches.push(adapt(&batch, &self.wanted)?),
-                    None if is_at_end => return Ok(batches),
+                    None if is_at_end => {
+                        if !has_header {
+                            self.decoders.give(decoder);
+                        }
+                        return Ok(batches);
+                    }
                     None => {}
                 }
             }

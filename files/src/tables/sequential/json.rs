@@ -6,9 +6,12 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::ReaderBuilder;
+use datafusion::arrow::json::reader::Decoder;
 
+use super::arrow;
 use super::error::shortened;
-use super::exact;
+use super::exact::{self, WholeNumbers};
+use super::pool::Pool;
 use super::records::{Block, Ends};
 
 /// How the values of a JSON file are separated, and the beginning of its text without the bracket that opens an array.
@@ -37,31 +40,53 @@ fn ends_in_line(text: &[u8]) -> bool {
 /// Decodes blocks of JSON values.
 #[derive(Debug)]
 pub(super) struct JsonDecoder {
-    /// The columns as they are decoded.
-    decoded: SchemaRef,
     wanted: SchemaRef,
     batch_size: usize,
+    /// Decoders of whole numbers as they are, and as text.
+    plain: Pool<Decoder>,
+    exact: Pool<Decoder>,
+    whole_numbers: WholeNumbers,
 }
 
 impl JsonDecoder {
     /// Reads these columns. A key that a value lacks is NULL.
     pub(super) fn new(wanted: SchemaRef, batch_size: usize) -> Self {
-        let fields: Vec<_> = wanted.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
-        Self { decoded: Arc::new(exact::as_text(&Schema::new(fields))), wanted, batch_size }
+        let whole_numbers = WholeNumbers::of(&wanted);
+        Self { wanted, batch_size, plain: Pool::default(), exact: Pool::default(), whole_numbers }
     }
 
     /// The values of a block.
     pub(super) fn decode(&self, block: &Block) -> Result<Vec<RecordBatch>, ArrowError> {
-        let builder = ReaderBuilder::new(Arc::clone(&self.decoded)).with_batch_size(self.batch_size);
-        let mut decoder = builder.with_coerce_primitive(true).build_decoder()?;
+        match self.whole_numbers.are_certain(&block.text) {
+            true => self.decode_with(block, &self.plain, exact::nullable, |batch| arrow::adapt(&batch, &self.wanted)),
+            false => {
+                self.decode_with(block, &self.exact, exact::as_text, |batch| exact::as_numbers(&batch, &self.wanted))
+            }
+        }
+    }
+
+    fn decode_with(
+        &self,
+        block: &Block,
+        decoders: &Pool<Decoder>,
+        schema: impl FnOnce(&Schema) -> Schema,
+        finish: impl Fn(RecordBatch) -> Result<RecordBatch, ArrowError>,
+    ) -> Result<Vec<RecordBatch>, ArrowError> {
+        let mut decoder = decoders.take(|| {
+            let builder = ReaderBuilder::new(Arc::new(schema(&self.wanted))).with_batch_size(self.batch_size);
+            builder.with_coerce_primitive(true).build_decoder()
+        })?;
         let mut batches = vec![];
         let mut text = block.text.as_slice();
         loop {
             let read = decoder.decode(text)?;
             text = &text[read..];
             match decoder.flush()? {
-                Some(batch) => batches.push(exact::as_numbers(&batch, &self.wanted)?),
-                None if text.is_empty() => return Ok(batches),
+                Some(batch) => batches.push(finish(batch)?),
+                None if text.is_empty() => {
+                    decoders.give(decoder);
+                    return Ok(batches);
+                }
                 None => {}
             }
         }

@@ -15,6 +15,7 @@ mod form;
 mod infer;
 mod json;
 mod opener;
+mod pool;
 mod read;
 mod records;
 mod source;

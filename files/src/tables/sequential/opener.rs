@@ -18,6 +18,7 @@ use super::csv::CsvDecoder;
 use super::error::TextError;
 use super::form::{Form, Text};
 use super::json::JsonDecoder;
+use super::pool::Pool;
 use super::read::{self, Opened};
 use super::records::{Block, Blocks, Ends};
 use super::{arrow, json};
@@ -112,7 +113,8 @@ impl SequentialOpener {
             }
             _ => (Decode::Json(JsonDecoder::new(Arc::clone(&self.wanted), self.batch_size)), json::ends(beginning)),
         };
-        let decoder = Arc::new(Decoder { decode: decoder, ends, replaces_invalid: self.form.replaces_invalid });
+        let (used, replaces_invalid) = (blocks.used(), self.form.replaces_invalid);
+        let decoder = Arc::new(Decoder { decode: decoder, ends, replaces_invalid, used });
         while let Some(block) = blocks.next(&ends)? {
             if sender.blocking_send(Ok((Arc::clone(&decoder), block))).is_err() {
                 return Ok(());
@@ -127,6 +129,8 @@ struct Decoder {
     decode: Decode,
     ends: Ends,
     replaces_invalid: bool,
+    /// Where texts go that were decoded.
+    used: Arc<Pool<Vec<u8>>>,
 }
 
 enum Decode {
@@ -146,7 +150,10 @@ impl Decode {
 impl Decoder {
     fn decode(&self, mut block: Block) -> Result<Vec<RecordBatch>, TextError> {
         let error = match self.decode.batches(&block) {
-            Ok(batches) => return Ok(batches),
+            Ok(batches) => {
+                self.used.give(block.text);
+                return Ok(batches);
+            }
             Err(error) => error,
         };
         if let Err(invalid) = std::str::from_utf8(&block.text) {

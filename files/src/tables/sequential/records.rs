@@ -1,11 +1,13 @@
 //! Where the records of a text end, and the text in blocks of whole records.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::Range;
+use std::sync::Arc;
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr, memrchr2};
 
 use super::error::TextError;
+use super::pool::Pool;
 
 /// A record may be this large, with the images that are in it.
 pub(super) const MOST_BYTES: usize = 1 << 30;
@@ -196,6 +198,8 @@ pub(super) struct Block {
 pub(super) struct Blocks<R> {
     reader: R,
     size: usize,
+    /// Texts of blocks that have been decoded.
+    used: Arc<Pool<Vec<u8>>>,
     /// What was read and is in no block yet.
     text: Vec<u8>,
     is_at_end: bool,
@@ -206,7 +210,12 @@ pub(super) struct Blocks<R> {
 impl<R: Read> Blocks<R> {
     /// Cuts what `reader` gives into blocks of about `size` bytes.
     pub(super) fn new(reader: R, size: usize) -> Self {
-        Self { reader, size, text: vec![], is_at_end: false, lines: 0, is_first: true }
+        Self { reader, size, used: Arc::default(), text: vec![], is_at_end: false, lines: 0, is_first: true }
+    }
+
+    /// Where texts of blocks are given back.
+    pub(super) fn used(&self) -> Arc<Pool<Vec<u8>>> {
+        Arc::clone(&self.used)
     }
 
     /// The beginning of the text, without a byte order mark: as much as a block has, and whether that is all.
@@ -250,7 +259,10 @@ impl<R: Read> Blocks<R> {
                     continue;
                 }
             };
-            let rest = self.text.split_off(end);
+            let mut rest = self.used.take(|| Ok::<_, TextError>(Vec::with_capacity(self.size)))?;
+            rest.clear();
+            rest.extend_from_slice(&self.text[end..]);
+            self.text.truncate(end);
             let text = std::mem::replace(&mut self.text, rest);
             let first_line = self.lines + 1;
             self.lines += memchr_iter(b'\n', &text).count() as u64;
@@ -274,12 +286,26 @@ impl<R: Read> Blocks<R> {
 
     /// Reads until there are so many bytes.
     fn fill(&mut self, wanted: usize) -> Result<(), TextError> {
-        let missing = wanted.saturating_sub(self.text.len());
-        if missing > 0 && !self.is_at_end {
-            self.text.reserve(missing);
-            let read = self.reader.by_ref().take(missing as u64).read_to_end(&mut self.text)?;
-            self.is_at_end = read < missing;
+        let mut there = self.text.len();
+        if there >= wanted || self.is_at_end {
+            return Ok(());
         }
+        self.text.resize(wanted, 0);
+        while there < wanted {
+            match self.reader.read(&mut self.text[there..]) {
+                Ok(0) => {
+                    self.is_at_end = true;
+                    break;
+                }
+                Ok(read) => there += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.text.truncate(there);
+                    return Err(error.into());
+                }
+            }
+        }
+        self.text.truncate(there);
         Ok(())
     }
 }

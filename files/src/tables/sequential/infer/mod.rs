@@ -26,8 +26,10 @@ use value::Inferred;
 const MOST_FILES: usize = 16;
 /// So many are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
-/// At least so many bytes are looked at in one place.
+/// At least so many bytes of a file are looked at.
 const LEAST_BYTES: u64 = 64 << 10;
+/// Of a large table this part of the bytes is looked at that a small one may have.
+const OF_LARGE: u64 = 4;
 /// In so many places a large file of lines is looked at.
 const PLACES: u64 = 8;
 
@@ -50,7 +52,7 @@ pub(in crate::tables) async fn infer(inference: &Inference, files: &[ObjectMeta]
     let chosen: Vec<ObjectMeta> = files.iter().step_by(step).cloned().collect();
     let most = match is_small {
         true => inference.sample,
-        false => (inference.sample / chosen.len().max(1) as u64).max(LEAST_BYTES),
+        false => (inference.sample / OF_LARGE / chosen.len().max(1) as u64).max(LEAST_BYTES),
     };
     let looks = chosen.into_iter().map(|file| {
         let (inference, form) = (inference.clone(), form.clone());

@@ -24,7 +24,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion_datasource::compute_all_files_statistics;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
-use tamis_udfs::reach;
+use tamis_udfs::reach::{self, Reach};
 
 use super::allowed::may_read_all;
 use super::format::{FileKind, FormatName};
@@ -65,6 +65,8 @@ pub(super) struct FilesTable {
     partitions: Partitions,
     table_schema: TableSchema,
     declared: Arc<Declared>,
+    /// What may be read, of who has opened the table.
+    reach: Reach,
 }
 
 impl FilesTable {
@@ -105,7 +107,7 @@ impl FilesTable {
         };
         let table_schema =
             TableSchema::builder(Arc::new(schema)).with_table_partition_cols(partitions.columns().to_vec()).build();
-        Ok(Self { listing, kind, form, partitions, table_schema, declared: Arc::new(declared) })
+        Ok(Self { listing, kind, form, partitions, table_schema, declared: Arc::new(declared), reach })
     }
 
     /// The columns of the table: those of its files, then those of its folders.
@@ -164,7 +166,7 @@ impl FilesTable {
             filters.iter().cloned().partition(|filter| self.chooses_files(filter));
         let files = match self.listing.files(store.as_ref()).await {
             Ok(listed) => {
-                may_read_all(&reach::of(session.config()), self.store(), &listed.files)?;
+                may_read_all(&self.reach, self.store(), &listed.files)?;
                 self.chosen(&listed.files, &of_files)?
             }
             // An empty table with declared columns.

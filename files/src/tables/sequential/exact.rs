@@ -33,23 +33,24 @@ impl WholeNumbers {
         Self { keys, are_nested: schema.fields().iter().any(is_nested) }
     }
 
-    /// Whether a text of a value a line certainly has no fraction in these columns: each line has each key, as it is written
-    /// here, and a number of digits alone behind it.
-    pub(super) fn are_certain(&self, text: &[u8]) -> bool {
+    /// How many values of a text certainly have no fraction in these columns: each has each key, as it is written here, and a
+    /// number of digits alone behind it. `None`: there may be one that has.
+    pub(super) fn certain(&self, text: &[u8]) -> Option<usize> {
         if self.are_nested {
-            return false;
+            return None;
         }
-        let lines = memchr::memchr_iter(b'\n', text).count() + usize::from(!text.ends_with(b"\n"));
-        self.keys.iter().all(|key| {
+        let mut least = usize::MAX;
+        for key in &self.keys {
             let mut found = 0;
             for place in key.find_iter(text) {
                 if !is_whole(&text[place + key.needle().len()..]) {
-                    return false;
+                    return None;
                 }
                 found += 1;
             }
-            found >= lines
-        })
+            least = least.min(found);
+        }
+        Some(least)
     }
 }
 
@@ -124,20 +125,19 @@ mod tests {
             Field::new("w", DataType::Utf8, true),
         ]);
         let numbers = WholeNumbers::of(&schema);
-        for text in ["{\"n\": 1, \"x\": 1.5}\n", "{\"w\":\"3.5\",\"n\":-12}\n{\"n\":null}", "{\"n\" : 0 }\r\n"] {
-            assert!(numbers.are_certain(text.as_bytes()), "{text}");
-        }
-        for text in [
-            "{\"n\": 1.5}\n",
-            "{\"n\": 1e3}\n",
-            "{\"n\": \"1\"}\n",
-            "{\"x\": 1.5}\n",
-            "{\"n\": 1}\n{\"\\u006e\": 1.5}\n",
-            "{\"n\": 1",
+        for (text, values) in [
+            ("{\"n\": 1, \"x\": 1.5}\n", 1),
+            ("{\"w\":\"3.5\",\"n\":-12}\n{\"n\":null}", 2),
+            ("{\"n\" : 0 }\r\n", 1),
+            ("{\"x\": 1.5}\n", 0),
+            ("{\"n\": 1}\n{\"\\u006e\": 1.5}\n", 1),
         ] {
-            assert!(!numbers.are_certain(text.as_bytes()), "{text}");
+            assert_eq!(numbers.certain(text.as_bytes()), Some(values), "{text}");
+        }
+        for text in ["{\"n\": 1.5}\n", "{\"n\": 1e3}\n", "{\"n\": \"1\"}\n", "{\"n\": 1"] {
+            assert_eq!(numbers.certain(text.as_bytes()), None, "{text}");
         }
         let list = Schema::new(vec![Field::new("l", DataType::new_list(DataType::Int64, true), true)]);
-        assert!(!WholeNumbers::of(&list).are_certain(b"{}\n"));
+        assert_eq!(WholeNumbers::of(&list).certain(b"{}\n"), None);
     }
 }

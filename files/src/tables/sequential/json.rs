@@ -57,12 +57,14 @@ impl JsonDecoder {
 
     /// The values of a block.
     pub(super) fn decode(&self, block: &Block) -> Result<Vec<RecordBatch>, ArrowError> {
-        match self.whole_numbers.are_certain(&block.text) {
-            true => self.decode_with(block, &self.plain, exact::nullable, |batch| arrow::adapt(&batch, &self.wanted)),
-            false => {
-                self.decode_with(block, &self.exact, exact::as_text, |batch| exact::as_numbers(&batch, &self.wanted))
+        if let Some(certain) = self.whole_numbers.certain(&block.text) {
+            let plain = |batch: RecordBatch| arrow::adapt(&batch, &self.wanted);
+            let batches = self.decode_with(block, &self.plain, exact::nullable, plain)?;
+            if batches.iter().map(RecordBatch::num_rows).sum::<usize>() <= certain {
+                return Ok(batches);
             }
         }
+        self.decode_with(block, &self.exact, exact::as_text, |batch| exact::as_numbers(&batch, &self.wanted))
     }
 
     fn decode_with(

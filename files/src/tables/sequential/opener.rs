@@ -28,6 +28,9 @@ use crate::tables::opened::received;
 const BLOCK: usize = 1 << 20;
 /// So many blocks wait to be decoded.
 const WAITING: usize = 2;
+/// So many blocks for each core are decoded or have been: whoever takes batches takes those of one block before it looks at the
+/// next.
+const IN_ADVANCE: usize = 2;
 
 /// Opens files of one form.
 #[derive(Clone)]
@@ -93,7 +96,7 @@ impl SequentialOpener {
             let task = SpawnedTask::spawn(async move { decoder.decode(block) });
             task.await.map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))?.map_err(DataFusionError::from)
         });
-        let side_by_side = std::thread::available_parallelism().map_or(1, usize::from);
+        let side_by_side = std::thread::available_parallelism().map_or(1, usize::from) * IN_ADVANCE;
         let batches = decoded.buffered(side_by_side).map_ok(|batches| stream::iter(batches.into_iter().map(Ok)));
         batches.try_flatten().boxed()
     }

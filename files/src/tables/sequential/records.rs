@@ -85,25 +85,32 @@ impl Ends {
 impl Quotes {
     fn look(&self, text: &[u8]) -> Looked {
         let mut looked = Looked::default();
-        // Where what is outside quotes begins, and where a quote is looked for.
-        let (mut outside, mut from) = (0, 0);
+        // What is outside quotes, the last of it last.
+        let mut outside = vec![];
+        let (mut start, mut from) = (0, 0);
         while let Some(quote) = memchr(self.quote, &text[from..]).map(|place| from + place) {
             if !self.opens(text, quote) {
                 from = quote + 1;
                 continue;
             }
-            looked.end = self.last_break(&text[outside..quote]).map(|end| outside + end).or(looked.end);
+            outside.push(start..quote);
             let Some(closing) = self.closing(text, quote + 1) else {
                 looked.open = Some(quote);
-                return looked;
+                break;
             };
-            (outside, from) = (closing + 1, closing + 1);
+            (start, from) = (closing + 1, closing + 1);
             let follows = text.get(from).is_none_or(|next| self.ends_value(*next));
             if self.is_strict && !follows && looked.wrong.is_none() {
                 looked.wrong = Some(closing);
             }
         }
-        looked.end = self.last_break(&text[outside..]).map(|end| outside + end).or(looked.end);
+        if looked.open.is_none() {
+            outside.push(start..text.len());
+        }
+        looked.end = outside
+            .into_iter()
+            .rev()
+            .find_map(|range| memrchr(self.terminator, &text[range.clone()]).map(|place| range.start + place + 1));
         looked
     }
 
@@ -119,7 +126,10 @@ impl Quotes {
     /// Where the quoted value closes whose first character is at `from`.
     fn closing(&self, text: &[u8], mut from: usize) -> Option<usize> {
         loop {
-            let place = from + memchr2(self.quote, self.escape.unwrap_or(self.quote), &text[from..])?;
+            let place = match self.escape {
+                Some(escape) => from + memchr2(self.quote, escape, &text[from..])?,
+                None => from + memchr(self.quote, &text[from..])?,
+            };
             match text[place] == self.quote {
                 true if text.get(place + 1) == Some(&self.quote) => from = place + 2,
                 true => return Some(place),
@@ -127,10 +137,6 @@ impl Quotes {
                 false => from = (place + 2).min(text.len()),
             }
         }
-    }
-
-    fn last_break(&self, text: &[u8]) -> Option<usize> {
-        memrchr(self.terminator, text).map(|end| end + 1)
     }
 
     fn first_end(&self, text: &[u8]) -> Option<usize> {
@@ -200,8 +206,10 @@ pub(super) struct Blocks<R> {
     size: usize,
     /// Texts of blocks that have been decoded.
     used: Arc<Pool<Vec<u8>>>,
-    /// What was read and is in no block yet.
+    /// What was read and is in no block yet, and behind it memory that is there already.
     text: Vec<u8>,
+    /// How much was read.
+    there: usize,
     is_at_end: bool,
     lines: u64,
     is_first: bool,
@@ -210,7 +218,7 @@ pub(super) struct Blocks<R> {
 impl<R: Read> Blocks<R> {
     /// Cuts what `reader` gives into blocks of about `size` bytes.
     pub(super) fn new(reader: R, size: usize) -> Self {
-        Self { reader, size, used: Arc::default(), text: vec![], is_at_end: false, lines: 0, is_first: true }
+        Self { reader, size, used: Arc::default(), text: vec![], there: 0, is_at_end: false, lines: 0, is_first: true }
     }
 
     /// Where texts of blocks are given back.
@@ -220,13 +228,14 @@ impl<R: Read> Blocks<R> {
 
     /// The beginning of the text, without a byte order mark: as much as a block has, and whether that is all.
     pub(super) fn beginning(&mut self) -> Result<(&mut [u8], bool), TextError> {
-        if self.is_first && self.text.is_empty() {
+        if self.is_first && self.there == 0 {
             self.fill(self.size)?;
-            if self.text.starts_with(BYTE_ORDER_MARK) {
+            if self.text[..self.there].starts_with(BYTE_ORDER_MARK) {
                 self.text.drain(..BYTE_ORDER_MARK.len());
+                self.there -= BYTE_ORDER_MARK.len();
             }
         }
-        Ok((&mut self.text, self.is_at_end))
+        Ok((&mut self.text[..self.there], self.is_at_end))
     }
 
     /// The next block; `None` at the end.
@@ -235,33 +244,37 @@ impl<R: Read> Blocks<R> {
         let mut wanted = self.size;
         loop {
             self.fill(wanted)?;
-            if self.text.is_empty() {
+            if self.there == 0 {
                 return Ok(None);
             }
-            let looked = ends.look(&mut self.text);
+            let looked = ends.look(&mut self.text[..self.there]);
             if let Some(wrong) = looked.wrong {
                 return Err(TextError::AfterQuote { line: self.line_of(wrong) });
             }
             let end = match (looked.end, self.is_at_end) {
                 (_, true) => {
                     self.check_end(ends, looked)?;
-                    self.text.len()
+                    self.there
                 }
                 (Some(end), false) => end,
-                (None, false) if self.text.len() >= MOST_BYTES => {
+                (None, false) if self.there >= MOST_BYTES => {
                     return Err(match (ends, looked.open) {
                         (Ends::Quoted(_), Some(open)) => TextError::NotClosed { line: self.line_of(open) },
                         _ => TextError::TooLong { line: self.lines + 1, limit: MOST_BYTES },
                     });
                 }
                 (None, false) => {
-                    wanted = self.text.len() * 2;
+                    wanted = self.there * 2;
                     continue;
                 }
             };
             let mut rest = self.used.take(|| Ok::<_, TextError>(Vec::with_capacity(self.size)))?;
-            rest.clear();
-            rest.extend_from_slice(&self.text[end..]);
+            let behind = &self.text[end..self.there];
+            if rest.len() < behind.len() {
+                rest.resize(behind.len(), 0);
+            }
+            rest[..behind.len()].copy_from_slice(behind);
+            self.there = behind.len();
             self.text.truncate(end);
             let text = std::mem::replace(&mut self.text, rest);
             let first_line = self.lines + 1;
@@ -286,26 +299,17 @@ impl<R: Read> Blocks<R> {
 
     /// Reads until there are so many bytes.
     fn fill(&mut self, wanted: usize) -> Result<(), TextError> {
-        let mut there = self.text.len();
-        if there >= wanted || self.is_at_end {
-            return Ok(());
+        if self.text.len() < wanted && !self.is_at_end {
+            self.text.resize(wanted, 0);
         }
-        self.text.resize(wanted, 0);
-        while there < wanted {
-            match self.reader.read(&mut self.text[there..]) {
-                Ok(0) => {
-                    self.is_at_end = true;
-                    break;
-                }
-                Ok(read) => there += read,
+        while self.there < wanted && !self.is_at_end {
+            match self.reader.read(&mut self.text[self.there..wanted]) {
+                Ok(0) => self.is_at_end = true,
+                Ok(read) => self.there += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.text.truncate(there);
-                    return Err(error.into());
-                }
+                Err(error) => return Err(error.into()),
             }
         }
-        self.text.truncate(there);
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ use crate::statements::{self, CORPUS};
 pub struct SessionSettings {
     /// Session options by key, applied in order.
     pub options: Vec<(String, String)>,
-    /// The table that a query without FROM reads: a path, a glob or a URL.
+    /// The table that a query without FROM reads: a path, a pattern or a URL.
     pub corpus: Option<String>,
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::cluster::support::Server;
-use crate::object_store::{SECRET, Trouble, serve_with};
+use crate::object_store::{Trouble, serve_with, variables};
 use crate::support::{CAPTIONS, Tamis};
 
 /// A query over files of the folder, and its rows or a part of its error.
@@ -131,14 +131,8 @@ fn files_as_people_have_them_are_read_alike_everywhere() {
     check(&here, |query| Tamis::sql([], query), "in one process");
 
     let endpoint = format!("http://{}", serve_with(disk.path(), Arc::new(Trouble::default())));
-    let env = [
-        ("AWS_ENDPOINT", endpoint.as_str()),
-        ("AWS_ALLOW_HTTP", "true"),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "key"),
-        ("AWS_SECRET_ACCESS_KEY", SECRET),
-    ];
-    let mut server = Server::start_with(disk.path(), "serve", &["serve", "--bind", "127.0.0.1:0"], &env);
+    let mut server =
+        Server::start_with(disk.path(), "serve", &["serve", "--bind", "127.0.0.1:0"], &variables(&endpoint));
     let url = server.address();
     check(&here, |query| Tamis::sql(["--remote", &url], query), "on a cluster");
     check("s3://corpora", |query| Tamis::sql(["--remote", &url], query), "on a cluster, from a store");

@@ -38,6 +38,17 @@ impl Trouble {
     }
 }
 
+/// What a process needs to open the store at an endpoint.
+pub(crate) fn variables(endpoint: &str) -> [(&'static str, &str); 5] {
+    [
+        ("AWS_ENDPOINT", endpoint),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
+    ]
+}
+
 /// Serves the folders of `root` as buckets, until the process ends.
 fn serve(root: &Path) -> SocketAddr {
     serve_with(root, Arc::default())
@@ -87,11 +98,7 @@ pub(crate) fn serve_with(root: &Path, trouble: Arc<Trouble>) -> SocketAddr {
 }
 
 fn with_store(run: Tamis, address: SocketAddr) -> Tamis {
-    run.env("AWS_ENDPOINT", format!("http://{address}"))
-        .env("AWS_ALLOW_HTTP", "true")
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", "key")
-        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+    variables(&format!("http://{address}")).into_iter().fold(run, |run, (name, value)| run.env(name, value))
 }
 
 #[test]

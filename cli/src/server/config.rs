@@ -37,7 +37,7 @@ pub(crate) struct Config {
     pub(crate) insecure: Option<bool>,
     /// How logs are written: text or json.
     pub(crate) log_format: Option<LogFormat>,
-    /// Tables by name: a path, a glob or a URL.
+    /// Tables by name: a path, a pattern or a URL.
     pub(crate) tables: BTreeMap<String, String>,
     /// Models by name: a folder, a URL or a hub id; `unifilter` replaces the default model.
     pub(crate) models: BTreeMap<String, String>,

@@ -25,9 +25,10 @@ use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use tamis_planner::ScoreExec;
 
 use super::guarded::GuardedParquet;
+use super::sequential::SequentialSource;
 use super::stream::StreamedParquet;
 
-/// Lets scans of Parquet files mark texts that are not UTF-8, instead of failing, where a score node reads them.
+/// Lets scans of files mark texts that are not UTF-8, instead of failing, where a score node reads them.
 ///
 /// ```text
 /// ScoreExec: unifilter(image@1, text@2)          the score of such a row is NULL with a reason, and so is its text
@@ -132,12 +133,13 @@ fn with_marks(scan: &Arc<dyn ExecutionPlan>, columns: &[String]) -> Option<Arc<d
     let config = config_of(scan)?;
     let columns: Arc<[String]> = columns.into();
     let source = config.file_source();
-    let marked = match (source.downcast_ref::<StreamedParquet>(), source.downcast_ref::<GuardedParquet>()) {
-        (Some(streamed), _) => streamed.marked(columns),
-        (None, Some(guarded)) => StreamedParquet::new(guarded.clone(), guarded.streaming()?.clone()).marked(columns),
-        (None, None) => return None,
+    let source: Arc<dyn FileSource> = if let Some(streamed) = source.downcast_ref::<StreamedParquet>() {
+        Arc::new(streamed.marked(columns))
+    } else if let Some(guarded) = source.downcast_ref::<GuardedParquet>() {
+        Arc::new(StreamedParquet::new(guarded.clone(), guarded.streaming()?.clone()).marked(columns))
+    } else {
+        Arc::new(source.downcast_ref::<SequentialSource>()?.marked(columns))
     };
-    let source: Arc<dyn FileSource> = Arc::new(marked);
     let config = FileScanConfigBuilder::from(config.clone()).with_source(source).build();
     Some(DataSourceExec::from_data_source(config))
 }

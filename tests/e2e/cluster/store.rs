@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::cluster::support::Server;
-use crate::object_store::{SECRET, Trouble, serve_with};
+use crate::object_store::{SECRET, Trouble, serve_with, variables};
 use crate::support::{SMALL_ROWS, Tamis, small};
 
 #[test]
@@ -16,15 +16,8 @@ fn a_store_that_refuses_fails_and_cuts_connections_for_a_while() {
     }
     let trouble = Arc::new(Trouble::default());
     let endpoint = format!("http://{}", serve_with(disk.path(), Arc::clone(&trouble)));
-    let env = [
-        ("AWS_ENDPOINT", endpoint.as_str()),
-        ("AWS_ALLOW_HTTP", "true"),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "key"),
-        ("AWS_SECRET_ACCESS_KEY", SECRET),
-    ];
     let args = ["serve", "--bind", "127.0.0.1:0", "--table", "corpus=s3://corpora/*.parquet"];
-    let mut server = Server::start_with(folder.path(), "serve", &args, &env);
+    let mut server = Server::start_with(folder.path(), "serve", &args, &variables(&endpoint));
     let url = server.address();
     let query = "SELECT count(*) AS n, count(unifilter(image, text)) AS scored";
     let expected = serde_json::json!(3 * SMALL_ROWS);

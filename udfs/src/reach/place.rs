@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use url::{Position, Url};
 
-const GLOB: [char; 3] = ['*', '?', '['];
+const GLOB: [char; 5] = ['*', '?', '[', '{', '\\'];
 const EXPECTED: &str = "expected an absolute path such as /data/shared, or a URL such as s3://bucket/folder/; all that lies below it is meant";
 
 /// A place that a rule names, with all that lies below it.

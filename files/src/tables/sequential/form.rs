@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use datafusion::catalog::Session;
 use datafusion::common::parsers::CompressionTypeVariant;
@@ -28,6 +29,8 @@ pub(in crate::tables) struct Form {
     pub(super) is_declared: bool,
     /// Whether what is not UTF-8 is read as U+FFFD.
     pub(super) replaces_invalid: bool,
+    /// The columns in which texts that are not UTF-8 are marked for a model.
+    pub(super) marked: Arc<[String]>,
 }
 
 /// What a file's bytes are.
@@ -62,7 +65,7 @@ impl Form {
         };
         let compression = (compression != CompressionTypeVariant::UNCOMPRESSED).then(|| compression.into());
         let replaces = TamisOptions::from_config(session.config_options()).invalid_utf8() == InvalidUtf8::Replace;
-        Ok(Some(Self { text, compression, is_declared, replaces_invalid: replaces }))
+        Ok(Some(Self { text, compression, is_declared, replaces_invalid: replaces, marked: Arc::default() }))
     }
 
     /// How a file is compressed.
@@ -133,6 +136,8 @@ pub(in crate::tables) struct FormMessage {
     replaces_invalid: bool,
     #[prost(message, optional, tag = "5")]
     csv: Option<CsvMessage>,
+    #[prost(string, repeated, tag = "6")]
+    marked: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -187,6 +192,7 @@ impl From<&Form> for FormMessage {
             is_declared: form.is_declared,
             replaces_invalid: form.replaces_invalid,
             csv,
+            marked: form.marked.to_vec(),
         }
     }
 }
@@ -217,6 +223,12 @@ impl TryFrom<FormMessage> for Form {
             (other, _) => return plan_err!("a scan came of files of the unknown format {other:?}"),
         };
         let compression = message.compression.map(|name| FileCompressionType::from_str(&name)).transpose()?;
-        Ok(Self { text, compression, is_declared: message.is_declared, replaces_invalid: message.replaces_invalid })
+        Ok(Self {
+            text,
+            compression,
+            is_declared: message.is_declared,
+            replaces_invalid: message.replaces_invalid,
+            marked: message.marked.into(),
+        })
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod exact;
 mod form;
 mod infer;
+mod invalid;
 mod json;
 mod opener;
 mod pool;

@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{self, Sender};
 use super::csv::CsvDecoder;
 use super::error::TextError;
 use super::form::{Form, Text};
+use super::invalid::{Invalid, replaced};
 use super::json::JsonDecoder;
 use super::pool::Pool;
 use super::read::{self, Opened};
@@ -53,7 +54,10 @@ impl FileOpener for SequentialOpener {
             let file = read::open(opener.store.as_ref(), location, compression).await?;
             Ok(match opener.form.text {
                 Text::Arrow => opener.batches(file),
-                Text::Csv(_) | Text::Json => opener.decoded(file),
+                Text::Csv(_) | Text::Json => {
+                    let name = location.to_string();
+                    opener.decoded(file, name)
+                }
             })
         }))
     }
@@ -83,10 +87,10 @@ impl SequentialOpener {
     }
 
     /// The batches of a text.
-    fn decoded(self, file: Opened) -> BoxStream<'static, Result<RecordBatch>> {
+    fn decoded(self, file: Opened, name: String) -> BoxStream<'static, Result<RecordBatch>> {
         let (sender, receiver) = mpsc::channel(WAITING);
         let thread = tokio::task::spawn_blocking(move || {
-            if let Err(error) = self.cut(file, &sender) {
+            if let Err(error) = self.cut(file, name, &sender) {
                 // Nobody listens any more if this fails.
                 let _ = sender.blocking_send(Err(error));
             }
@@ -101,7 +105,7 @@ impl SequentialOpener {
         batches.try_flatten().boxed()
     }
 
-    fn cut(&self, file: Opened, sender: &Sender<Result<Cut>>) -> Result<()> {
+    fn cut(&self, file: Opened, name: String, sender: &Sender<Result<Cut>>) -> Result<()> {
         let mut blocks = Blocks::new(file.decompressed()?, BLOCK);
         let (beginning, is_whole) = blocks.beginning()?;
         let (decoder, ends) = match &self.form.text {
@@ -116,8 +120,9 @@ impl SequentialOpener {
             }
             _ => (Decode::Json(JsonDecoder::new(Arc::clone(&self.wanted), self.batch_size)), json::ends(beginning)),
         };
-        let (used, replaces_invalid) = (blocks.used(), self.form.replaces_invalid);
-        let decoder = Arc::new(Decoder { decode: decoder, ends, replaces_invalid, used });
+        let invalid =
+            Invalid { replaces: self.form.replaces_invalid, marked: Arc::clone(&self.form.marked), file: name };
+        let decoder = Arc::new(Decoder { decode: decoder, ends, invalid, used: blocks.used() });
         while let Some(block) = blocks.next(&ends)? {
             if sender.blocking_send(Ok((Arc::clone(&decoder), block))).is_err() {
                 return Ok(());
@@ -131,7 +136,7 @@ impl SequentialOpener {
 struct Decoder {
     decode: Decode,
     ends: Ends,
-    replaces_invalid: bool,
+    invalid: Invalid,
     /// Where texts go that were decoded.
     used: Arc<Pool<Vec<u8>>>,
 }
@@ -160,11 +165,11 @@ impl Decoder {
             Err(error) => error,
         };
         if let Err(invalid) = std::str::from_utf8(&block.text) {
-            if !self.replaces_invalid {
-                return Err(TextError::not_utf8(&block.text, invalid.valid_up_to(), block.first_line));
-            }
-            block.text = String::from_utf8_lossy(&block.text).into_owned().into_bytes();
-            return self.decode.batches(&block).map_err(|error| self.explain(&block, &error));
+            let place = TextError::not_utf8(&block.text, invalid.valid_up_to(), block.first_line);
+            let Some(stands_for) = self.invalid.stands_for() else { return Err(place) };
+            block.text = replaced(&block.text, stands_for);
+            let batches = self.decode.batches(&block).map_err(|error| self.explain(&block, &error))?;
+            return self.invalid.finished(batches, place);
         }
         Err(self.explain(&block, &error))
     }

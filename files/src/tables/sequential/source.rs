@@ -37,6 +37,13 @@ impl SequentialSource {
         Self { form, table_schema, projection, batch_size: BATCH_SIZE, metrics: ExecutionPlanMetricsSet::new() }
     }
 
+    /// The same, with marks in the places of texts of these columns that are none.
+    pub(in crate::tables) fn marked(&self, columns: Arc<[String]>) -> Self {
+        let mut marked = self.clone();
+        marked.form.marked = columns;
+        marked
+    }
+
     /// How the files are read.
     pub(in crate::tables) fn form(&self) -> &Form {
         &self.form

@@ -106,3 +106,30 @@ async fn where_a_model_reads_it_the_row_has_no_score_and_a_reason() {
             || error.is_ok_and(|rows| !rows.iter().any(|r| r.contains('\u{fdd0}')))
     );
 }
+
+/// In CSV and JSON too, where the image is a text, in base64.
+#[tokio::test]
+async fn texts_of_texts_cost_a_row_its_score() {
+    let (folder, name) = file().await;
+    let image = csv(&session(&[]), &format!("SELECT image FROM '{name}' LIMIT 1")).await.unwrap().remove(0);
+    let mut json = vec![];
+    let mut comma = b"uid,text,image\n".to_vec();
+    for (uid, text) in [("a", &b"a red square"[..]), ("b", b"caf\xe9"), ("c", b"the last")] {
+        json.extend(format!("{{\"uid\": \"{uid}\", \"text\": \"").bytes().chain(text.iter().copied()));
+        json.extend(format!("\", \"image\": \"{image}\"}}\n").bytes());
+        comma.extend(format!("{uid},").bytes().chain(text.iter().copied()).chain(format!(",{image}\n").bytes()));
+    }
+    for (file, bytes) in [("x.jsonl", json), ("x.csv", comma)] {
+        let path = folder.path().join(file);
+        std::fs::write(&path, bytes).unwrap();
+        let path = path.display();
+        let scored = format!(
+            "SELECT uid, text IS NULL, q IS NULL, e LIKE 'text: not UTF-8 (in line % of %{file} or behind)' FROM \
+             (SELECT uid, text, unifilter(image, text) AS q, unifilter_error(image, text) AS e FROM '{path}') ORDER BY uid"
+        );
+        let rows = csv(&session(&[]), &scored).await;
+        assert_eq!(rows.unwrap(), ["a,false,false,", "b,true,true,true", "c,false,false,"], "{file}");
+        let error = csv(&session(&[]), &format!("SELECT uid, text FROM '{path}'")).await.unwrap_err();
+        assert!(error.contains(&format!("{file}: line ")), "{error}");
+    }
+}

@@ -119,7 +119,7 @@ fn look_at_beginning(reader: Box<dyn Read + Send>, form: &Form, most: u64) -> Re
         Text::Csv(csv) => {
             let csv = csv.of_file(&beginning.text, beginning.is_whole);
             let records = beginning.records(&csv.ends(false))?;
-            Ok((Found::Columns(csv_columns(&csv, records, form.replaces_invalid)?), None))
+            Ok((Found::Columns(csv_columns(&csv, records)?), None))
         }
         _ => {
             let ends = json::ends(&mut beginning.text);
@@ -161,16 +161,15 @@ impl Beginning {
     }
 }
 
-fn csv_columns(form: &CsvForm, mut text: Vec<u8>, replaces: bool) -> Result<SchemaRef, TextError> {
-    if replaces {
-        text = String::from_utf8_lossy(&text).into_owned().into_bytes();
-    }
-    let inferred = form.format().infer_schema(text.as_slice(), None);
-    let (schema, _) = inferred.map_err(|error| {
-        if let Err(error) = std::str::from_utf8(&text) {
-            return TextError::not_utf8(&text, error.valid_up_to(), 1);
-        }
-        TextError::Record { line: 1, reason: format!("finding the columns: {}", shortened(&error.to_string())) }
+/// Reading says where a text is not UTF-8; its columns are the same.
+fn csv_columns(form: &CsvForm, text: Vec<u8>) -> Result<SchemaRef, TextError> {
+    let text = match String::from_utf8(text) {
+        Ok(text) => text,
+        Err(invalid) => String::from_utf8_lossy(invalid.as_bytes()).into_owned(),
+    };
+    let (schema, _) = form.format().infer_schema(text.as_bytes(), None).map_err(|error| TextError::Record {
+        line: 1,
+        reason: format!("finding the columns: {}", shortened(&error.to_string())),
     })?;
     Ok(Arc::new(schema))
 }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::format::{self, FileKind};
 use super::location::{FilePattern, Files, TableLocation, is_hidden};
+use super::named::in_file;
 use crate::stores::location_of;
 
 /// For so long a list of files is taken for right: a query asks for it several times, the next one sees what has come since.
@@ -44,36 +45,51 @@ impl Listing {
         &self.location
     }
 
-    /// The files as they are now. An empty table is an error.
+    /// The files as they are now. That there are none is an error.
     pub(super) async fn files(&self, store: &dyn ObjectStore) -> Result<Listed> {
+        self.files_if_any(store).await?.ok_or_else(|| self.nothing())
+    }
+
+    /// The files as they are now; `None`: there are none.
+    pub(super) async fn files_if_any(&self, store: &dyn ObjectStore) -> Result<Option<Listed>> {
         if let Some((when, listed)) = self.last.lock().clone()
             && when.elapsed() < LISTED_FOR
         {
-            return Ok(listed);
+            return Ok(Some(listed));
         }
-        let listed = self.list(store).await?;
-        *self.last.lock() = Some((Instant::now(), listed.clone()));
-        Ok(listed)
-    }
-
-    async fn list(&self, store: &dyn ObjectStore) -> Result<Listed> {
-        let mut files = match self.location.files() {
-            Files::Path(path) => match store.head(path).await {
-                Ok(file) => vec![file],
-                Err(object_store::Error::NotFound { .. }) => self.folder(store, path).await?,
-                Err(error) => return Err(self.refused(error)),
-            },
-            Files::Folder(path) => self.folder(store, path).await?,
-            Files::Pattern { folder, pattern } => self.matching(store, folder, pattern).await?,
-            Files::Web(url) => vec![store.head(&location_of(url)).await.map_err(|e| self.refused(e))?],
-        };
+        let mut files = self.list(store).await?;
         // What has no bytes has no rows: object stores keep such files in the place of folders.
         if files.iter().any(|file| file.size > 0) {
             files.retain(|file| file.size > 0);
         }
         files.sort_by(|a, b| a.location.cmp(&b.location));
+        if files.is_empty() {
+            return Ok(None);
+        }
         let (kind, files) = self.of_one_kind(files)?;
-        Ok(Listed { kind, files: files.into() })
+        let listed = Listed { kind, files: files.into() };
+        *self.last.lock() = Some((Instant::now(), listed.clone()));
+        Ok(Some(listed))
+    }
+
+    async fn list(&self, store: &dyn ObjectStore) -> Result<Vec<ObjectMeta>> {
+        match self.location.files() {
+            Files::Path(path) => match self.head(store, path).await? {
+                Some(file) => Ok(vec![file]),
+                None => self.folder(store, path).await,
+            },
+            Files::Folder(path) => self.folder(store, path).await,
+            Files::Pattern { folder, pattern } => self.matching(store, folder, pattern).await,
+            Files::Web(url) => Ok(self.head(store, &location_of(url)).await?.into_iter().collect()),
+        }
+    }
+
+    async fn head(&self, store: &dyn ObjectStore, path: &Path) -> Result<Option<ObjectMeta>> {
+        match store.head(path).await {
+            Ok(file) => Ok(Some(file)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.refused(error)),
+        }
     }
 
     async fn folder(&self, store: &dyn ObjectStore, folder: &Path) -> Result<Vec<ObjectMeta>> {
@@ -87,7 +103,7 @@ impl Listing {
 
     async fn matching(&self, store: &dyn ObjectStore, folder: &Path, pattern: &FilePattern) -> Result<Vec<ObjectMeta>> {
         let mut files = match pattern.is_flat() {
-            true => store.list_with_delimiter(Some(folder)).await.map_err(|e| self.refused(e))?.objects,
+            true => self.in_folder(store, folder).await?,
             false => self.all_below(store, folder).await?,
         };
         files.retain(|file| {
@@ -97,8 +113,20 @@ impl Listing {
         Ok(files)
     }
 
+    async fn in_folder(&self, store: &dyn ObjectStore, folder: &Path) -> Result<Vec<ObjectMeta>> {
+        match store.list_with_delimiter(Some(folder)).await {
+            Ok(listed) => Ok(listed.objects),
+            Err(object_store::Error::NotFound { .. }) => Ok(vec![]),
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
     async fn all_below(&self, store: &dyn ObjectStore, folder: &Path) -> Result<Vec<ObjectMeta>> {
-        store.list(Some(folder)).try_collect().await.map_err(|e| self.refused(e))
+        match store.list(Some(folder)).try_collect().await {
+            Ok(files) => Ok(files),
+            Err(object_store::Error::NotFound { .. }) => Ok(vec![]),
+            Err(error) => Err(self.refused(error)),
+        }
     }
 
     /// The kind that all files of the table have, and those that have it.
@@ -157,10 +185,7 @@ impl Listing {
     }
 
     fn refused(&self, error: object_store::Error) -> DataFusionError {
-        match error {
-            object_store::Error::NotFound { .. } => no_such(self.location.name()),
-            error => super::named::in_file(self.location.name(), error),
-        }
+        in_file(self.location.name(), error)
     }
 }
 

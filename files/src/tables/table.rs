@@ -164,14 +164,17 @@ impl FilesTable {
         let store = session.runtime_env().object_store(self.store())?;
         let (of_files, of_rows): (Vec<Expr>, Vec<Expr>) =
             filters.iter().cloned().partition(|filter| self.chooses_files(filter));
-        let files = match self.listing.files(store.as_ref()).await {
-            Ok(listed) => {
+        let listed = match self.declared.columns {
+            // A table with declared columns may be empty.
+            Some(_) => self.listing.files_if_any(store.as_ref()).await?,
+            None => Some(self.listing.files(store.as_ref()).await?),
+        };
+        let files = match listed {
+            Some(listed) => {
                 may_read_all(&self.reach, self.store(), &listed.files)?;
                 self.chosen(&listed.files, &of_files)?
             }
-            // An empty table with declared columns.
-            Err(_) if self.declared.columns.is_some() => vec![],
-            Err(error) => return Err(error),
+            None => vec![],
         };
         let enough = limit.filter(|_| of_rows.is_empty());
         let (files, is_cut) = self.with_statistics(session, &store, files, enough).await?;

@@ -138,3 +138,17 @@ async fn statements_say_what_files_are() {
         assert!(error.contains(reason), "{error}");
     }
 }
+
+/// Not so one whose files cannot be listed: a store that is not there is no empty table.
+#[tokio::test]
+async fn a_declared_table_may_be_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let (session, at) = (session(&[]), folder.path().display());
+    let declare =
+        |name: &str, place: &str| format!("CREATE EXTERNAL TABLE {name} (n INT) STORED AS CSV LOCATION '{place}'");
+    csv(&session, &declare("empty", &format!("{at}/none/"))).await.unwrap();
+    assert_eq!(csv(&session, "SELECT count(*) FROM empty").await.unwrap(), ["0"]);
+    csv(&session, &declare("gone", "http://127.0.0.1:9/x.csv")).await.unwrap();
+    let error = csv(&session, "SELECT count(*) FROM gone").await.unwrap_err();
+    assert!(error.contains("127.0.0.1:9"), "{error}");
+}

@@ -3,6 +3,7 @@
 //! [`session`] is the only place a session is built: the command, the cluster and the tests all come through it.
 
 pub mod counts;
+mod data;
 mod error;
 mod known_scores;
 pub mod session;

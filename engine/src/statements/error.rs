@@ -26,6 +26,12 @@ pub enum StatementError {
         /// What is wrong with it.
         reason: String,
     },
+    /// One query was wanted.
+    #[error("{text}: expected one query that gives rows, or a table")]
+    NotOne {
+        /// What was given.
+        text: String,
+    },
 }
 
 impl From<DataFusionError> for StatementError {

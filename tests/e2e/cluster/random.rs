@@ -26,6 +26,9 @@ const MODEL: &str = "unifilter=stand-in://0ms";
 /// The same on executors whose tasks are to be caught while they run.
 const SLOW: &str = "unifilter=stand-in://40ms";
 
+/// A delay that is told at once.
+const LONG: Duration = Duration::from_secs(10);
+
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
@@ -122,6 +125,9 @@ fn random_queries_give_one_process_rows() {
             true => disturbed(&mut cluster, &runtime, &remote, &query, at, &mut delays),
             false => runtime.block_on(together(&remote, &query)),
         };
+        if let Some(delay) = delays.last().filter(|delay| with_kills && **delay > LONG) {
+            println!("{at}: {delay:.1?} later");
+        }
         match (expected, found) {
             (Ok(expected), Ok(found)) if expected == found => answered += 1,
             // What one process refuses, a cluster may.
@@ -137,7 +143,7 @@ fn random_queries_give_one_process_rows() {
             }
             (Ok(_), Err(error)) => wrong.push(format!("query {at} fails: {error}: {}", query.sql)),
         }
-        if at % 500 == 0 {
+        if at % if with_kills { 20 } else { 500 } == 0 {
             println!("{at}: {answered} equal, {} not", wrong.len());
         }
     }

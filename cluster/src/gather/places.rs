@@ -62,6 +62,23 @@ impl Places {
         state.places.iter().enumerate().filter(|(_, place)| is(place)).map(|(partition, _)| partition).collect()
     }
 
+    /// Waits until the rows of a partition are no longer where they were.
+    pub(super) async fn left(&self, partition: usize, location: &Arc<PartitionLocation>) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let is_there = match self.state.lock().places.get(partition) {
+                Some(Place::At(there)) => Arc::ptr_eq(there, location),
+                _ => false,
+            };
+            if !is_there {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Waits until the rows of a partition are somewhere; `Err`: why they will not be.
     pub(super) async fn found(&self, partition: usize) -> Result<Arc<PartitionLocation>, String> {
         loop {

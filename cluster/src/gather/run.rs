@@ -65,7 +65,13 @@ impl Run {
         loop {
             let found = self.places.found(partition).await;
             let location = found.map_err(DataFusionError::Execution)?;
-            match fetch(&location, &self.schema, metrics, context).await {
+            // An executor that stands still keeps a reader waiting far longer than it takes to notice its loss.
+            let fetched = tokio::select! {
+                biased;
+                fetched = fetch(&location, &self.schema, metrics, context) => fetched,
+                () = self.places.left(partition, &location) => continue,
+            };
+            match fetched {
                 Ok(rows) => {
                     self.places.set(partition, Place::Read);
                     return Ok(rows);

@@ -13,6 +13,7 @@ mod prepared;
 pub mod preprocess;
 pub mod roofline;
 mod scorer;
+pub mod simd;
 pub mod text;
 pub mod unifilter;
 

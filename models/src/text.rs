@@ -71,7 +71,7 @@ enum TokenName {
 impl Tokens {
     /// Reads tokenizer.json, or else vocab.json and merges.txt; special tokens by tokenizer_config.json, or else
     /// special_tokens_map.json.
-    pub(crate) fn open(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
+    pub fn open(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
         let fail = |name: &str, reason: String| LoadError::Tokenizer { path: checkpoint.path(name), reason };
         let config: TokenizerConfig = checkpoint.json("tokenizer_config.json")?.unwrap_or_default();
         let map: TokenizerConfig = checkpoint.json("special_tokens_map.json")?.unwrap_or_default();
@@ -184,10 +184,14 @@ pub fn pair_ids(tokens: &Tokens, caption: &str, most: usize) -> Result<Vec<Optio
 pub fn document_ids(tokens: &Tokens, texts: &[Option<&str>]) -> Result<Vec<Option<u32>>, SampleError> {
     let slots: Vec<_> =
         texts.iter().map(|t| t.map_or(IMAGE.into(), |t| t.replace(IMAGE, "<image-placeholder>"))).collect();
-    let joined = slots.join("\n\n");
+    prompt_ids(tokens, &slots.join("\n\n"))
+}
+
+/// Ids of a text in which `<image>` stands where an image does: each piece between them by itself, between BOS and EOS.
+pub fn prompt_ids(tokens: &Tokens, prompt: &str) -> Result<Vec<Option<u32>>, SampleError> {
     let mut ids = Vec::new();
     let mut begins_with_bos = false;
-    for (i, chunk) in joined.split(IMAGE).enumerate() {
+    for (i, chunk) in prompt.split(IMAGE).enumerate() {
         let chunk = tokens.encode(chunk)?;
         if i == 0 {
             begins_with_bos = chunk.first() == Some(&Some(tokens.bos));

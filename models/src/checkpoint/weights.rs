@@ -119,6 +119,13 @@ impl Weights {
         self.entries.get(name).map(|e| e.shape.as_slice())
     }
 
+    /// A tensor's numbers in f32 and its shape, if there is one of this name.
+    pub fn values(&self, name: &str) -> Result<Option<(Vec<f32>, Vec<usize>)>, LoadError> {
+        let Some(shape) = self.shape(name).map(<[usize]>::to_vec) else { return Ok(None) };
+        let matrix = self.under("").matrix(&shape, name)?;
+        Ok(Some((matrix.to_vec(), shape)))
+    }
+
     /// The tensors below `prefix` (which ends in a dot or is empty).
     pub(crate) fn under(&self, prefix: &str) -> Scope<'_> {
         Scope { weights: self, prefix: prefix.to_string() }

@@ -36,7 +36,7 @@ pub(super) fn swiglu<const FUSED: bool>(gates: &mut [f32], values: &[f32]) {
 /// `2^x` of an `x` that is not above 126, to about one unit in the last place; below -126 no smaller than `2^-126`. `FUSED`
 /// where the CPU multiplies and adds in one instruction.
 #[inline(always)]
-pub(super) fn exp2<const FUSED: bool>(x: f32) -> f32 {
+pub(crate) fn exp2<const FUSED: bool>(x: f32) -> f32 {
     // 1.5 * 2^23 and the exponent's bias: added to a number, it leaves that number's exponent in the lowest bits.
     const MAGIC: f32 = 12_582_912. + 127.;
     // Not `max`: what is not a number must stay so.
@@ -58,29 +58,32 @@ fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
+/// `1 / (1 + e^-x)`. `FUSED` where the CPU multiplies and adds in one instruction.
 #[inline(always)]
-fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
+pub fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
     // Beyond this, 1 + 2^y is so large that what is multiplied by its inverse is as good as nothing.
     const MOST: f32 = 126.;
     let y = x * -std::f32::consts::LOG2_E;
     1. / (1. + exp2::<FUSED>(if y > MOST { MOST } else { y }))
 }
 
+/// `x Phi(x)` by its tanh approximation. `FUSED` where the CPU multiplies and adds in one instruction.
 #[inline(always)]
-fn gelu_tanh<const FUSED: bool>(x: f32) -> f32 {
+pub fn gelu_tanh<const FUSED: bool>(x: f32) -> f32 {
     // 0.5 x (1 + tanh(y)) = x sigmoid(2 y)
     const SQRT_8_OVER_PI: f32 = 1.595_769;
     x * sigmoid::<FUSED>(SQRT_8_OVER_PI * x * multiply_add::<FUSED>(0.044_715 * x, x, 1.))
 }
 
+/// `x Phi(x)` by the error function.
 #[inline(always)]
-fn gelu_erf(x: f32) -> f32 {
+pub fn gelu_erf(x: f32) -> f32 {
     0.5 * x * (1. + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
 /// Largest of some values; minus infinity of none. In 16 lanes: a single one is a chain that can't be vectorised.
 #[inline(always)]
-pub(super) fn largest(values: &[f32]) -> f32 {
+pub(crate) fn largest(values: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if a > b { a } else { b };
     let (whole, rest) = values.as_chunks::<16>();
     let mut lanes = [f32::NEG_INFINITY; 16];

@@ -25,7 +25,8 @@ mod tests;
 mod tile;
 mod weights;
 
-pub(crate) use activation::{Activation, softmax};
+pub(crate) use activation::{Activation, exp2, largest, softmax};
+pub use activation::{gelu_erf, gelu_tanh, sigmoid};
 pub(crate) use attention::{Attention, Heads, Rows, Span};
 pub(crate) use isa::Isa;
 pub(crate) use matmul::{Into, Linear};

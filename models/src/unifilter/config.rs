@@ -12,16 +12,25 @@ pub(crate) const QWEN3: &str = "llava_qwen3";
 
 /// config.json: the fields that the arithmetic depends on.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Config {
-    pub(crate) model_type: String,
-    pub(crate) hidden_size: usize,
-    pub(crate) intermediate_size: usize,
-    pub(crate) num_hidden_layers: usize,
-    pub(crate) num_attention_heads: usize,
-    pub(crate) num_key_value_heads: usize,
-    pub(crate) vocab_size: usize,
-    pub(crate) rms_norm_eps: f64,
-    pub(crate) hidden_act: String,
+pub struct Config {
+    /// `llava_qwen` (Qwen2, Qwen2.5) or `llava_qwen3`.
+    pub model_type: String,
+    /// Width of the states.
+    pub hidden_size: usize,
+    /// Width of the MLPs' inner states.
+    pub intermediate_size: usize,
+    /// Decoder blocks.
+    pub num_hidden_layers: usize,
+    /// Heads of queries.
+    pub num_attention_heads: usize,
+    /// Heads of keys and values: a divisor of `num_attention_heads`.
+    pub num_key_value_heads: usize,
+    /// Rows of the embedding matrix.
+    pub vocab_size: usize,
+    /// Added to the mean square.
+    pub rms_norm_eps: f64,
+    /// The activation.
+    pub hidden_act: String,
     /// Qwen3 only; Qwen2's is hidden_size / num_attention_heads.
     head_dim: Option<usize>,
     rope_theta: Option<f64>,
@@ -30,16 +39,19 @@ pub(crate) struct Config {
     rope_scaling: Option<serde_json::Value>,
     attention_bias: Option<bool>,
     use_sliding_window: Option<bool>,
-    pub(crate) mm_vision_tower: String,
-    pub(crate) mm_num_image_tokens: usize,
-    pub(crate) mm_hidden_size: usize,
+    /// The vision tower's name: a folder, or a hub id.
+    pub mm_vision_tower: String,
+    /// Tokens that an image becomes: a square number.
+    pub mm_num_image_tokens: usize,
+    /// Width of the vision tower's states.
+    pub mm_hidden_size: usize,
     mm_projector_type: String,
     mm_vision_select_layer: Option<i64>,
     mm_vision_select_feature: Option<String>,
     /// Embeddings beyond this many positions are cut off.
-    pub(crate) tokenizer_model_max_length: Option<usize>,
+    pub tokenizer_model_max_length: Option<usize>,
     /// A vision tower's configuration saved along with the model, where there is one.
-    pub(crate) vision_config: Option<VisionConfig>,
+    pub vision_config: Option<VisionConfig>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -50,7 +62,7 @@ struct RopeParameters {
 
 impl Config {
     /// Reads config.json and refuses what the arithmetic does not cover.
-    pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
+    pub fn read(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
         let config: Self = checkpoint.require_json("config.json")?;
         let refuse = |field: &str, found: &dyn std::fmt::Debug, expected: &str| {
             Err(LoadError::Config {
@@ -110,17 +122,17 @@ impl Config {
     }
 
     /// Width of one attention head.
-    pub(crate) fn head_dim(&self) -> usize {
+    pub fn head_dim(&self) -> usize {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads)
     }
 
     /// Base of the rotary position embedding's wavelengths.
-    pub(crate) fn rope_theta(&self) -> f64 {
+    pub fn rope_theta(&self) -> f64 {
         self.rope_theta.or(self.rope_parameters.as_ref().map(|r| r.rope_theta)).unwrap_or_default()
     }
 
     /// Whether the backbone is Qwen3: norms on queries and keys, no biases.
-    pub(crate) fn is_qwen3(&self) -> bool {
+    pub fn is_qwen3(&self) -> bool {
         self.model_type == QWEN3
     }
 }
@@ -129,16 +141,25 @@ impl Config {
 /// `SiglipVisionConfig`; those are the defaults here.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
-pub(crate) struct VisionConfig {
-    pub(crate) hidden_size: usize,
-    pub(crate) intermediate_size: usize,
-    pub(crate) num_hidden_layers: usize,
-    pub(crate) num_attention_heads: usize,
-    pub(crate) num_channels: usize,
-    pub(crate) image_size: usize,
-    pub(crate) patch_size: usize,
-    pub(crate) layer_norm_eps: f64,
-    pub(crate) hidden_act: String,
+pub struct VisionConfig {
+    /// Width of the states.
+    pub hidden_size: usize,
+    /// Width of the MLPs' inner states.
+    pub intermediate_size: usize,
+    /// Decoder blocks.
+    pub num_hidden_layers: usize,
+    /// Heads of queries.
+    pub num_attention_heads: usize,
+    /// Channels of the picture: 3.
+    pub num_channels: usize,
+    /// Pixels of a side of the picture.
+    pub image_size: usize,
+    /// Pixels of a patch's side.
+    pub patch_size: usize,
+    /// Added to the variance.
+    pub layer_norm_eps: f64,
+    /// The activation.
+    pub hidden_act: String,
 }
 
 impl Default for VisionConfig {
@@ -217,7 +238,7 @@ impl VisionConfig {
     }
 
     /// Patches along one side of the image.
-    pub(crate) fn side(&self) -> usize {
+    pub fn side(&self) -> usize {
         self.image_size / self.patch_size
     }
 }
@@ -225,16 +246,23 @@ impl VisionConfig {
 /// preprocessor_config.json of a SigLIP image processor.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct PreprocessorConfig {
+    /// Pillow's number of the filter.
     pub(crate) resample: u32,
+    /// What a level of a channel is multiplied by.
     pub(crate) rescale_factor: f64,
+    /// Subtracted then, by channel.
     pub(crate) image_mean: [f32; 3],
+    /// Divided by then, by channel.
     pub(crate) image_std: [f32; 3],
+    /// The size that images are resized to.
     pub(crate) size: Size,
 }
 
 /// The size that images are resized to.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Size {
+    /// Rows.
     pub(crate) height: usize,
+    /// Columns.
     pub(crate) width: usize,
 }

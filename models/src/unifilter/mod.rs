@@ -35,9 +35,12 @@ use crate::device::Arithmetic;
 use crate::text::Tokens;
 use crate::{DeviceChoice, DtypeChoice, Limits, LoadError, ModelError, Prepared, PreparedImage, Sample, SampleError};
 use crate::{Scored, Scorer};
+pub use config::{Config, VisionConfig};
 pub use flops::Work;
 pub(crate) use flops::flops;
-pub(crate) use parts::Parts;
+pub use parts::{Parts, Preprocess};
+pub use patches::Patches;
+pub use pooling::{Bin, bins};
 
 use cpu::{CpuModel, Way};
 use engine::Engine;

@@ -12,31 +12,50 @@ const OWN_TOWER: &str = "model.vision_tower.vision_tower.vision_model.";
 
 /// How images become pixels.
 #[derive(Debug, Clone)]
-pub(crate) struct Preprocess {
-    pub(crate) filter: Filter,
-    pub(crate) normaliser: Normaliser,
+pub struct Preprocess {
+    /// How they are resized.
+    pub filter: Filter,
+    /// What a level of a channel becomes.
+    pub normaliser: Normaliser,
 }
 
 /// The parts of a checkpoint.
 #[derive(Debug)]
-pub(crate) struct Parts {
-    pub(crate) checkpoint: Checkpoint,
-    pub(crate) config: Config,
-    pub(crate) weights: Weights,
+pub struct Parts {
+    /// Its files.
+    pub checkpoint: Checkpoint,
+    /// config.json.
+    pub config: Config,
+    /// Its tensors.
+    pub weights: Weights,
     /// The vision tower's own folder, whose weights the reference reads even where the checkpoint has a copy.
-    pub(crate) tower: Option<(Checkpoint, Weights)>,
-    pub(crate) vision_config: VisionConfig,
-    pub(crate) preprocess: Preprocess,
+    pub tower: Option<(Checkpoint, Weights)>,
+    /// The vision tower's configuration.
+    pub vision_config: VisionConfig,
+    /// How images become pixels.
+    pub preprocess: Preprocess,
 }
 
 impl Parts {
     /// Opens a checkpoint and its vision tower, fetching what is remote.
-    pub(crate) fn open(location: &Location) -> Result<Self, LoadError> {
+    pub fn open(location: &Location) -> Result<Self, LoadError> {
+        Self::read(location, true)
+    }
+
+    /// The same of a folder with a configuration, a tokenizer and an image processor's settings alone: there are no weights yet.
+    pub fn without_weights(location: &Location) -> Result<Self, LoadError> {
+        Self::read(location, false)
+    }
+
+    fn read(location: &Location, has_weights: bool) -> Result<Self, LoadError> {
         let checkpoint = Checkpoint::open(location)?;
         let config = Config::read(&checkpoint)?;
-        let weights = checkpoint.weights()?;
+        let weights = if has_weights { checkpoint.weights()? } else { Weights::default() };
         let has_copy = weights.shape(&format!("{OWN_TOWER}embeddings.patch_embedding.weight")).is_some();
-        let tower = checkpoint.tower(&config.mm_vision_tower, has_copy)?;
+        let tower = match config.vision_config {
+            Some(_) if !has_weights => None,
+            _ => checkpoint.tower(&config.mm_vision_tower, has_copy)?,
+        };
         let vision_config = vision_config(&checkpoint, &config, tower.as_ref())?;
         if vision_config.hidden_size != config.mm_hidden_size {
             return Err(LoadError::Config {
@@ -49,6 +68,7 @@ impl Parts {
         let preprocess = read_preprocess(&checkpoint, tower.as_ref(), &vision_config)?;
         let tower = match tower {
             // A tower's folder without weights (a configuration alone) leaves the checkpoint's copy to serve.
+            Some(_) if !has_weights => None,
             Some(tower) if has_copy && tower.read("model.safetensors.index.json")?.is_none() => {
                 tower.weights().ok().map(|w| (tower, w))
             }
@@ -56,6 +76,7 @@ impl Parts {
                 let weights = tower.weights()?;
                 Some((tower, weights))
             }
+            None if !has_weights => None,
             None => {
                 log::info!(
                     "{}: vision tower {} is not at hand; using the copy inside the checkpoint",
@@ -69,7 +90,7 @@ impl Parts {
     }
 
     /// The weights that hold the vision tower, and the prefix of its names there.
-    pub(crate) fn vision_weights(&self) -> (&Weights, &'static str) {
+    pub fn vision_weights(&self) -> (&Weights, &'static str) {
         match &self.tower {
             Some((_, weights)) => (weights, "vision_model."),
             None => (&self.weights, OWN_TOWER),

@@ -7,7 +7,7 @@ use crate::preprocess::Normaliser;
 /// Cuts normalised images into patches, as a convolution whose stride is its kernel's size would read them: row by
 /// row, each patch channel first. Pixels to the right of and below the last whole patch are never read.
 #[derive(Debug)]
-pub(crate) struct Patches {
+pub struct Patches {
     side: usize,
     patch: usize,
     width: usize,
@@ -15,17 +15,18 @@ pub(crate) struct Patches {
 }
 
 impl Patches {
-    pub(crate) fn new(config: &VisionConfig, normaliser: &Normaliser) -> Self {
+    /// How images of this tower are cut.
+    pub fn new(config: &VisionConfig, normaliser: &Normaliser) -> Self {
         Self { side: config.side(), patch: config.patch_size, width: config.image_size, normaliser: normaliser.clone() }
     }
 
     /// Patches of an image.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.side * self.side
     }
 
     /// Values of a patch.
-    pub(crate) fn depth(&self) -> usize {
+    pub fn depth(&self) -> usize {
         3 * self.patch * self.patch
     }
 
@@ -42,7 +43,7 @@ impl Patches {
     }
 
     /// Whether `image` (uint8, HWC, RGB) has the size that the tower reads.
-    pub(crate) fn check(&self, image: &[u8]) -> Result<(), ModelError> {
+    pub fn check(&self, image: &[u8]) -> Result<(), ModelError> {
         if image.len() == self.width * self.width * 3 {
             return Ok(());
         }
@@ -52,7 +53,7 @@ impl Patches {
 
     /// Writes one patch of an image that was checked: [3 * patch * patch].
     #[inline]
-    pub(crate) fn write(&self, image: &[u8], number: usize, to: &mut [f32]) {
+    pub fn write(&self, image: &[u8], number: usize, to: &mut [f32]) {
         let (row, column) = (number / self.side, number % self.side);
         let size = self.patch * self.patch;
         for y in 0..self.patch {

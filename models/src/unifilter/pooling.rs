@@ -4,14 +4,14 @@ use std::ops::Range;
 
 /// The patches that are averaged into one token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Bin {
+pub struct Bin {
     rows: Range<usize>,
     columns: Range<usize>,
 }
 
 impl Bin {
     /// Indexes of its patches in a grid of `side` by `side`.
-    pub(super) fn patches(&self, side: usize) -> impl Iterator<Item = usize> {
+    pub fn patches(&self, side: usize) -> impl Iterator<Item = usize> {
         self.rows.clone().flat_map(move |row| self.columns.clone().map(move |column| row * side + column))
     }
 
@@ -22,14 +22,15 @@ impl Bin {
     }
 
     /// How many patches it has.
-    pub(super) fn len(&self) -> usize {
+    #[expect(clippy::len_without_is_empty, reason = "a bin is never empty")]
+    pub fn len(&self) -> usize {
         self.rows.len() * self.columns.len()
     }
 }
 
 /// The bins, row by row: of `from` by `from` patches to `to` by `to` tokens. Bin `i` of a side covers
 /// `floor(i * from / to)` up to `ceil((i + 1) * from / to)`, exclusive, as PyTorch's `adaptive_avg_pool2d` has it.
-pub(super) fn bins(from: usize, to: usize) -> Vec<Bin> {
+pub fn bins(from: usize, to: usize) -> Vec<Bin> {
     let side: Vec<_> = (0..to).map(|i| i * from / to..((i + 1) * from).div_ceil(to)).collect();
     let row = |rows: &Range<usize>| {
         let rows = rows.clone();

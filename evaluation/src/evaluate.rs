@@ -1,5 +1,7 @@
 //! From a table to a report.
 
+use std::cmp::Ordering;
+
 use crate::bootstrap::{Bootstrap, ByFigure, Difference};
 use crate::calibration::Calibration;
 use crate::classes::Confusion;
@@ -30,8 +32,8 @@ pub fn evaluate(table: &Table, bootstrap: Bootstrap) -> Result<Report, Evaluatio
 
 /// The evaluation of each column.
 fn evaluations(table: &Table, bootstrap: Bootstrap) -> Vec<Evaluation> {
-    let all: Vec<usize> = (0..table.labels.len()).collect();
-    let groups = members(table).map(|groups| {
+    let all = ordered(table);
+    let groups = members(table, &all).map(|groups| {
         let groups = groups.iter().map(|(name, rows)| (*name, summaries(table, rows, bootstrap)));
         groups.collect::<Vec<_>>()
     });
@@ -56,13 +58,28 @@ fn evaluations(table: &Table, bootstrap: Bootstrap) -> Vec<Evaluation> {
     summaries.map(evaluation).collect()
 }
 
-/// The rows of each group, by name.
-fn members(table: &Table) -> Option<Vec<(&str, Vec<usize>)>> {
+/// All rows, in an order that follows from their labels and scores: resamples draw rows by their place, and are to be the same
+/// in whatever order the rows were read.
+fn ordered(table: &Table) -> Vec<usize> {
+    let mut rows: Vec<usize> = (0..table.labels.len()).collect();
+    rows.sort_unstable_by(|&a, &b| {
+        let scores = table.columns.iter().map(|column| column.scores[a].total_cmp(&column.scores[b]));
+        scores.fold(table.labels[a].cmp(&table.labels[b]), Ordering::then)
+    });
+    rows
+}
+
+/// Those of the rows that are in each group, by the groups' names: numbers by their size, then texts.
+fn members<'a>(table: &'a Table, rows: &[usize]) -> Option<Vec<(&'a str, Vec<usize>)>> {
     let groups = table.groups.as_ref()?;
     let mut members: Vec<_> = groups.names.iter().map(|name| (name.as_str(), vec![])).collect();
-    for (row, &group) in groups.of.iter().enumerate() {
-        members[group as usize].1.push(row);
+    for &row in rows {
+        members[groups.of[row] as usize].1.push(row);
     }
+    members.sort_by(|(a, _), (b, _)| match (a.parse::<f64>(), b.parse::<f64>()) {
+        (Ok(x), Ok(y)) => x.total_cmp(&y).then_with(|| a.cmp(b)),
+        (x, y) => x.is_err().cmp(&y.is_err()).then_with(|| a.cmp(b)),
+    });
     Some(members)
 }
 
@@ -177,6 +194,32 @@ mod tests {
         assert_eq!(groups[0].summary.figures.get(Figure::Auc3VsRest), None, "no label 3 in it");
         assert_eq!(groups[1].summary.figures.get(Figure::Auc3VsRest), Some(1.0));
         assert_eq!((groups[0].summary.unscored, &groups[0].summary.intervals), (1, &None));
+    }
+
+    #[test]
+    fn the_order_of_rows_decides_nothing() {
+        let table = table();
+        let reversed = Table {
+            labels: table.labels.iter().rev().copied().collect(),
+            columns: table
+                .columns
+                .iter()
+                .map(|c| column(&c.name, &c.scores.iter().rev().copied().collect::<Vec<_>>()))
+                .collect(),
+            groups: Some(Groups { by: "kind".into(), names: vec!["y".into(), "x".into()], of: vec![0, 0, 0, 1, 1, 1] }),
+            unlabelled: 4,
+        };
+        let report = |table| evaluate(table, Bootstrap::default()).unwrap();
+        assert_eq!(report(&table), report(&reversed));
+    }
+
+    #[test]
+    fn groups_stand_in_order() {
+        let names = ["b", "10", "NULL", "9.5", "a", "-1"].map(String::from).to_vec();
+        let groups = Groups { by: "kind".into(), names, of: (0..6).collect() };
+        let table = Table { labels: vec![0; 6], groups: Some(groups), ..Table::default() };
+        let members = members(&table, &ordered(&table)).unwrap();
+        assert_eq!(members.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["-1", "9.5", "10", "NULL", "a", "b"]);
     }
 
     #[test]

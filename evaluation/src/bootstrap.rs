@@ -14,7 +14,7 @@ const LEVEL: f64 = 0.95;
 
 /// The percentile bootstrap: rows are drawn with replacement, as many as there are, and the figures computed of these; again
 /// and again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Bootstrap {
     /// How often; 0 for no intervals.
     pub resamples: u32,

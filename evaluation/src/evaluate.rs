@@ -2,16 +2,15 @@
 
 use std::cmp::Ordering;
 
-use crate::bootstrap::{Bootstrap, ByFigure, Difference};
+use crate::bootstrap::Bootstrap;
 use crate::calibration::Calibration;
-use crate::classes::Confusion;
 use crate::counts::Sample;
 use crate::curve;
 use crate::error::EvaluationError;
-use crate::figures::Figures;
-use crate::report::{Comparison, Evaluation, Group, Report, Resampling, Summary};
+use crate::report::{Evaluation, Group, Report, Summary};
 use crate::roc::{self, Sides};
-use crate::table::{Column, Table};
+use crate::summaries::{sample, summaries};
+use crate::table::Table;
 
 /// Evaluates each column of scores, over all rows and over those of each group.
 pub fn evaluate(table: &Table, bootstrap: Bootstrap) -> Result<Report, EvaluationError> {
@@ -48,7 +47,7 @@ fn evaluations(table: &Table, bootstrap: Bootstrap) -> Vec<Evaluation> {
         Evaluation {
             all: summary,
             unlabelled: table.unlabelled,
-            bootstrap: Resampling { resamples: bootstrap.resamples, seed: bootstrap.seed },
+            bootstrap,
             calibration: Calibration::of(counts).bins,
             curve: curve::curve(counts),
             roc_3_vs_rest: roc::curve(counts, Sides::BestAndRest),
@@ -83,68 +82,11 @@ fn members<'a>(table: &'a Table, rows: &[usize]) -> Option<Vec<(&'a str, Vec<usi
     Some(members)
 }
 
-/// The figures of some rows in each column.
-fn summaries(table: &Table, rows: &[usize], bootstrap: Bootstrap) -> Vec<Summary> {
-    let mut samples: Vec<_> = table.columns.iter().map(|column| sample(table, rows, &[column])).collect();
-    let compared: Vec<_> = (0..table.columns.len()).map(|place| compared(table, rows, place, &mut samples)).collect();
-    let resampled = bootstrap.resample(&samples);
-    let summary = |(place, compared): (usize, Option<(usize, usize)>)| {
-        let counts = samples[place].counts();
-        let scored = counts.labels().iter().sum();
-        Summary {
-            rows: scored,
-            unscored: rows.len() as u64 - scored,
-            figures: Figures::of(counts),
-            calibration_error: Calibration::of(counts).error,
-            confusion: Confusion::of(counts),
-            intervals: (bootstrap.resamples > 0).then(|| resampled.intervals(place)),
-            difference: compared.map(|(sample, first)| {
-                let figures = [sample, first].map(|place| Figures::of(samples[place].counts()));
-                let intervals = resampled.differences(sample, first);
-                Comparison {
-                    to: table.columns[0].name.clone(),
-                    rows: samples[sample].counts().labels().iter().sum(),
-                    figures: ByFigure::new(|figure| Difference {
-                        value: figures[0].more(&figures[1], figure),
-                        interval: *intervals.get(figure),
-                    }),
-                }
-            }),
-        }
-    };
-    compared.into_iter().enumerate().map(summary).collect()
-}
-
-/// The samples that a column is compared with the first by: of the rows that have a score in both. Where these are not all
-/// that have one in either, two more samples are made.
-fn compared(table: &Table, rows: &[usize], place: usize, samples: &mut Vec<Sample>) -> Option<(usize, usize)> {
-    let (first, column) = (table.columns.first()?, &table.columns[place]);
-    if place == 0 {
-        return None;
-    }
-    if rows.iter().all(|&row| first.scores[row].is_finite() == column.scores[row].is_finite()) {
-        return Some((place, 0));
-    }
-    samples.push(sample(table, rows, &[column, first]));
-    samples.push(sample(table, rows, &[first, column]));
-    Some((samples.len() - 2, samples.len() - 1))
-}
-
-/// Rows with their scores in the first of the columns; only those have one that have it in all of the columns.
-fn sample(table: &Table, rows: &[usize], columns: &[&Column]) -> Sample {
-    let score = |row: usize| match columns.iter().all(|column| column.scores[row].is_finite()) {
-        true => columns[0].scores[row],
-        false => f64::NAN,
-    };
-    let rows: Vec<_> = rows.iter().map(|&row| (score(row), table.labels[row])).collect();
-    Sample::new(&rows)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::figures::Figure;
-    use crate::table::Groups;
+    use crate::table::{Column, Groups};
 
     const NONE: f64 = f64::NAN;
 

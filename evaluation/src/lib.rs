@@ -28,6 +28,7 @@ pub mod pictures;
 mod ranks;
 mod report;
 mod roc;
+mod summaries;
 mod table;
 mod thin;
 
@@ -39,6 +40,6 @@ pub use curve::Kept;
 pub use error::EvaluationError;
 pub use evaluate::evaluate;
 pub use figures::{Figure, Figures};
-pub use report::{Comparison, Evaluation, Group, Report, Resampling, Summary};
+pub use report::{Comparison, Evaluation, Group, Report, Summary};
 pub use roc::Rates;
 pub use table::{Column, Groups, Table};

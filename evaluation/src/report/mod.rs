@@ -32,7 +32,7 @@ pub struct Evaluation {
     /// How many rows were left out, as they have no label.
     pub unlabelled: u64,
     /// How the intervals were made.
-    pub bootstrap: Resampling,
+    pub bootstrap: Bootstrap,
     /// Scores against labels, bin by bin.
     pub calibration: Vec<Bin>,
     /// What thresholds keep.
@@ -42,15 +42,6 @@ pub struct Evaluation {
     /// The same of the rows of each group.
     #[serde(serialize_with = "by_name", skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<Group>>,
-}
-
-/// How many resamples there were, and of what seed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Resampling {
-    /// How many.
-    pub resamples: u32,
-    /// What their draws follow from.
-    pub seed: u64,
 }
 
 /// The figures of some rows.

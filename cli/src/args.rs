@@ -7,6 +7,7 @@ use tamis_cluster::net::Endpoint;
 use tamis_engine::session::SessionSettings;
 use tamis_models::{DeviceChoice, DtypeChoice};
 
+use super::eval::EvalArgs;
 use super::print::PrintFormat;
 use super::server::{ExecutorCommand, SchedulerCommand, ServeArgs};
 use super::values::{assignment, choice, model_key};
@@ -23,6 +24,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run SQL in this process; without -c or -f: an interactive prompt
     Sql(Box<SqlArgs>),
+    /// Measure how well models or columns of scores agree with labels
+    Eval(Box<EvalArgs>),
     /// Run a whole cluster in this process: scheduler, executor, Flight SQL, REST and metrics at one address
     Serve(Box<ServeArgs>),
     /// Run a cluster's scheduler: it answers clients and hands out their queries' tasks
@@ -119,6 +122,11 @@ pub(super) struct SessionArgs {
 }
 
 impl SessionArgs {
+    /// The names that models were given, in order.
+    pub(super) fn models(&self) -> impl Iterator<Item = &str> {
+        self.model.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The settings that these arguments stand for. `--set` comes last: it is the most explicit.
     pub(super) fn settings(&self) -> SessionSettings {
         let mut options = vec![];

@@ -11,6 +11,8 @@ use tamis_engine::EngineError;
 use tamis_engine::statements::StatementError;
 use tamis_files::output::WriteError;
 
+use super::eval::EvalError;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,6 +56,9 @@ pub(crate) enum CommandError {
     /// The score cache could not be looked at or emptied.
     #[error(transparent)]
     Cache(#[from] tamis_udfs::cache::CacheError),
+    /// Scores could not be evaluated.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
     /// A task of the query ended without a result.
     #[error("{0}")]
     Task(String),
@@ -71,6 +76,7 @@ impl CommandError {
         match self {
             Self::Engine(error) => error.is_usage(),
             Self::Cluster(error) => error.is_usage(),
+            Self::Eval(error) => error.is_usage(),
             Self::Write(WriteError::Format { .. }) | Self::Usage(_) => true,
             _ => false,
         }

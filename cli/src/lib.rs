@@ -3,6 +3,7 @@
 mod args;
 mod cache;
 mod error;
+mod eval;
 mod log;
 mod model;
 mod print;
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
     }
     let result = match cli.command {
         Command::Sql(args) => sql::run(*args),
+        Command::Eval(args) => eval::run(*args),
         Command::Serve(args) => server::serve(*args),
         Command::Scheduler(args) => server::scheduler(*args),
         Command::Executor(args) => server::executor(*args),

@@ -7,6 +7,7 @@ mod cache;
 mod cluster;
 mod command;
 mod dtypes;
+mod eval;
 mod fewer;
 mod files;
 mod hub;

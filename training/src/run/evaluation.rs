@@ -1,7 +1,7 @@
 //! How good the model is on samples that it is not trained on.
 
 use serde::{Deserialize, Serialize};
-use tamis_evaluation::{Confusion, Counted};
+use tamis_evaluation::{Confusion, Sample as Counted};
 
 /// Figures of a validation set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

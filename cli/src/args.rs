@@ -10,6 +10,7 @@ use tamis_models::{DeviceChoice, DtypeChoice};
 use super::eval::EvalArgs;
 use super::print::PrintFormat;
 use super::server::{ExecutorCommand, SchedulerCommand, ServeArgs};
+use super::train::TrainArgs;
 use super::values::{assignment, choice, model_key};
 
 /// Sieve image-text corpora in SQL, with neural quality models as functions.
@@ -26,6 +27,8 @@ pub(super) enum Command {
     Sql(Box<SqlArgs>),
     /// Measure how well models or columns of scores agree with labels
     Eval(Box<EvalArgs>),
+    /// Train a filter of one's own: on captions, then on labelled samples
+    Train(Box<TrainArgs>),
     /// Run a whole cluster in this process: scheduler, executor, Flight SQL, REST and metrics at one address
     Serve(Box<ServeArgs>),
     /// Run a cluster's scheduler: it answers clients and hands out their queries' tasks

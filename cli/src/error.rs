@@ -56,6 +56,9 @@ pub(crate) enum CommandError {
     /// The score cache could not be looked at or emptied.
     #[error(transparent)]
     Cache(#[from] tamis_udfs::cache::CacheError),
+    /// A model could not be trained.
+    #[error(transparent)]
+    Training(#[from] tamis_training::TrainingError),
     /// Scores could not be evaluated.
     #[error(transparent)]
     Eval(#[from] EvalError),
@@ -77,6 +80,7 @@ impl CommandError {
             Self::Engine(error) => error.is_usage(),
             Self::Cluster(error) => error.is_usage(),
             Self::Eval(error) => error.is_usage(),
+            Self::Training(error) => error.is_usage(),
             Self::Write(WriteError::Format { .. }) | Self::Usage(_) => true,
             _ => false,
         }

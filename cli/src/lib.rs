@@ -14,6 +14,7 @@ mod remote;
 mod run;
 mod server;
 mod sql;
+mod train;
 mod user;
 mod values;
 
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Sql(args) => sql::run(*args),
         Command::Eval(args) => eval::run(*args),
+        Command::Train(args) => train::run(*args),
         Command::Serve(args) => server::serve(*args),
         Command::Scheduler(args) => server::scheduler(*args),
         Command::Executor(args) => server::executor(*args),

@@ -4,6 +4,7 @@
 //! through them. What a model computes is what the inference engines of [`tamis_models`] compute; what is trained here is scored there.
 
 pub mod data;
+mod device;
 mod error;
 pub mod files;
 mod model;
@@ -11,5 +12,6 @@ mod ops;
 pub mod optimizer;
 pub mod run;
 
+pub use device::device;
 pub use error::TrainingError;
 pub use model::{Beginning, Gradients, Loss, Model, Outcome, Parameters, Part};

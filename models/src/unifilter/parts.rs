@@ -98,7 +98,7 @@ impl Parts {
     }
 
     /// How many labels the head has.
-    pub(crate) fn num_labels(&self) -> Result<usize, LoadError> {
+    pub fn num_labels(&self) -> Result<usize, LoadError> {
         match self.weights.shape("score.weight") {
             Some([labels, _]) if *labels > 0 => Ok(*labels),
             found => Err(LoadError::MissingTensor {

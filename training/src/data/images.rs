@@ -131,7 +131,8 @@ impl Store {
     /// A picture's features, if they were opened.
     pub(crate) fn features(&self, number: u32) -> Result<Option<Vec<f32>>, TrainingError> {
         let Some(records) = &self.features else { return Ok(None) };
-        Ok(Some(bytemuck::pod_collect_to_vec(&records.read(number)?)))
+        let bytes = records.read(number)?;
+        Ok(Some(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect()))
     }
 }
 

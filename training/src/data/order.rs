@@ -1,8 +1,8 @@
 //! Which samples a step takes.
 
 use rand::SeedableRng;
-use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 
 /// The order of an epoch's samples, by their numbers; it follows from the seed and the epoch's number alone.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ impl Order {
         let mut groups: Vec<&Vec<usize>> = self.groups.iter().collect();
         if self.shuffles {
             let mut random =
-                StdRng::seed_from_u64(self.seed.wrapping_add((epoch as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+                ChaCha8Rng::seed_from_u64(self.seed.wrapping_add((epoch as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
             groups.shuffle(&mut random);
         }
         let samples: Vec<usize> = groups.into_iter().flatten().copied().collect();

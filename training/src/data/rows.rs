@@ -30,9 +30,9 @@ pub enum Content<'a> {
     /// A picture and its caption.
     Pair {
         /// The picture's file.
-        image: Option<Cow<'a, [u8]>>,
+        image: Cow<'a, [u8]>,
         /// The caption.
-        text: Option<Cow<'a, str>>,
+        text: Cow<'a, str>,
     },
     /// A document as two parallel lists.
     Document {
@@ -161,8 +161,6 @@ impl Reader {
         let said = |error: tamis_models::SampleError| error.to_string();
         let (mut ids, images): (Vec<Option<u32>>, Vec<&[u8]>) = match &row.content {
             Content::Pair { image, text } => {
-                let image = image.as_deref().ok_or("the image is NULL")?;
-                let text = text.as_deref().ok_or("the text is NULL")?;
                 let ids = match self.wanted {
                     Wanted::Captions => {
                         let mut ids = vec![Some(self.tokens.bos), None];
@@ -173,7 +171,7 @@ impl Reader {
                     }
                     _ => pair_ids(&self.tokens, text, usize::MAX).map_err(said)?,
                 };
-                (ids, vec![image])
+                (ids, vec![image.as_ref()])
             }
             Content::Document { images, texts } => {
                 if images.len() != texts.len() {

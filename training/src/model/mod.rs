@@ -120,6 +120,15 @@ impl Model {
         &self.made
     }
 
+    /// Puts other numbers into tensors of these names.
+    pub fn replace(&mut self, tensors: Vec<(String, Tensor)>) -> std::result::Result<(), TrainingError> {
+        for (name, tensor) in tensors {
+            self.parameters.replace(&name, &tensor)?;
+            self.made.retain(|made| *made != name);
+        }
+        Ok(())
+    }
+
     /// How many labels the head has.
     pub fn labels(&self) -> usize {
         self.labels

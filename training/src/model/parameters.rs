@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use rand::SeedableRng;
-use rand::rngs::StdRng;
+use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use tamis_models::unifilter::Parts as Files;
 
@@ -107,6 +107,27 @@ impl Parameters {
         self.all.contains_key(name)
     }
 
+    /// Puts other numbers into a tensor.
+    pub(crate) fn replace(&mut self, name: &str, tensor: &Tensor) -> std::result::Result<(), TrainingError> {
+        let failed = || TrainingError::compute("taking tensors from a file");
+        let fits = self.all.get(name).map(|known| known.tensor().dims().to_vec());
+        if fits.as_deref() != Some(tensor.dims()) {
+            return Err(TrainingError::Tensor {
+                model: "the projector's file".into(),
+                name: name.to_string(),
+                found: tensor.dims().to_vec(),
+                expected: fits.unwrap_or_default(),
+            });
+        }
+        let tensor = tensor.to_dtype(DType::F32).and_then(|tensor| tensor.to_device(&self.device)).map_err(failed())?;
+        match self.all.get_mut(name) {
+            Some(Parameter::Trained(variable)) => variable.set(&tensor).map_err(failed())?,
+            Some(Parameter::Frozen(known)) => *known = tensor,
+            None => {}
+        }
+        Ok(())
+    }
+
     /// Where they are.
     pub fn device(&self) -> &Device {
         &self.device
@@ -148,7 +169,7 @@ pub(crate) struct Loader<'a> {
     trained: &'a [Part],
     /// Whether what is missing is made anew: all of it, or the head alone.
     is_new: bool,
-    random: StdRng,
+    random: ChaCha8Rng,
     parameters: Parameters,
     made: Vec<String>,
 }
@@ -163,7 +184,7 @@ impl<'a> Loader<'a> {
         dtype: DType,
     ) -> Self {
         let parameters = Parameters { device: device.clone(), dtype, all: BTreeMap::new() };
-        Self { files, trained, is_new, random: StdRng::seed_from_u64(seed), parameters, made: vec![] }
+        Self { files, trained, is_new, random: ChaCha8Rng::seed_from_u64(seed), parameters, made: vec![] }
     }
 
     /// Adds a tensor that the model needs.

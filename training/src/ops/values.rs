@@ -1,9 +1,9 @@
 //! The numbers of tensors on a CPU as slices.
 
 use std::ops::{Deref, Range};
-use std::sync::RwLockReadGuard;
 
 use candle_core::{CpuStorage, DType, Error, Layout, Result, Shape, Storage, Tensor};
+use parking_lot::RwLockReadGuard;
 
 /// The numbers that an operation is given: contiguous, in f32.
 pub(super) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {

@@ -94,6 +94,11 @@ impl Metrics {
         writeln!(self.file, "{text}").map_err(TrainingError::io("writing", &self.path))
     }
 
+    /// The number of the last step that was taken.
+    pub fn last_step(&self) -> usize {
+        self.steps.last().map_or(0, |step| step.step)
+    }
+
     pub(super) fn step(&mut self, step: Step) -> Result<(), TrainingError> {
         self.write(&Line::Step(step.clone()))?;
         let scalars = [

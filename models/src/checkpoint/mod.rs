@@ -21,4 +21,4 @@ pub(crate) use fingerprint::of_parts;
 pub use inspect::{Inspection, inspect};
 pub use location::Location;
 pub(crate) use weights::{Matrix, Scope};
-pub use weights::{Weights, WeightsFile};
+pub use weights::{StoredTensor, Weights, WeightsFile};

@@ -54,6 +54,15 @@ struct Entry {
     range: (usize, usize),
 }
 
+/// A tensor's numbers, whatever they are stored as.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredTensor {
+    /// In f32, the last dimension's one behind the other.
+    pub values: Vec<f32>,
+    /// Its dimensions.
+    pub shape: Vec<usize>,
+}
+
 /// The tensors of one or several safetensors files.
 #[derive(Debug, Clone, Default)]
 pub struct Weights {
@@ -119,11 +128,11 @@ impl Weights {
         self.entries.get(name).map(|e| e.shape.as_slice())
     }
 
-    /// A tensor's numbers in f32 and its shape, if there is one of this name.
-    pub fn values(&self, name: &str) -> Result<Option<(Vec<f32>, Vec<usize>)>, LoadError> {
+    /// A tensor's numbers, if there is one of this name.
+    pub fn values(&self, name: &str) -> Result<Option<StoredTensor>, LoadError> {
         let Some(shape) = self.shape(name).map(<[usize]>::to_vec) else { return Ok(None) };
         let matrix = self.under("").matrix(&shape, name)?;
-        Ok(Some((matrix.to_vec(), shape)))
+        Ok(Some(StoredTensor { values: matrix.to_vec(), shape }))
     }
 
     /// The tensors below `prefix` (which ends in a dot or is empty).

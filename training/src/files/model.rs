@@ -127,9 +127,9 @@ pub(crate) fn save_model(
     let (weights, prefix) = files.vision_weights();
     for (name, shape, _) in weights.tensors() {
         let Some(in_tower) = name.strip_prefix(prefix) else { continue };
-        let Some((values, _)) = weights.values(name)? else { continue };
+        let Some(stored) = weights.values(name)? else { continue };
         let failed = TrainingError::compute("copying the tower");
-        let tensor = Tensor::from_vec(values, shape, &Device::Cpu).and_then(|t| cast(&t)).map_err(failed)?;
+        let tensor = Tensor::from_vec(stored.values, shape, &Device::Cpu).and_then(|t| cast(&t)).map_err(failed)?;
         all.insert(format!("{TOWER}{in_tower}"), tensor.clone());
         own.insert(format!("{OWN}{in_tower}"), tensor);
     }

@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
+use tamis_models::checkpoint::StoredTensor;
 use tamis_models::unifilter::Parts as Files;
 
 use crate::TrainingError;
@@ -196,7 +197,7 @@ impl<'a> Loader<'a> {
     ) -> std::result::Result<(), TrainingError> {
         let part = Part::of(name);
         let values = match self.stored(name)? {
-            Some((values, found)) if found == shape => values,
+            Some(stored) if stored.shape == shape => stored.values,
             None if self.is_new || part == Part::Head || part == Part::Projector => {
                 self.made.push(name.to_string());
                 self.make(shape, initial)
@@ -205,7 +206,7 @@ impl<'a> Loader<'a> {
                 return Err(TrainingError::Tensor {
                     model: self.files.checkpoint.model().to_string(),
                     name: name.to_string(),
-                    found: found.map(|(_, shape)| shape).unwrap_or_default(),
+                    found: found.map(|stored| stored.shape).unwrap_or_default(),
                     expected: shape.to_vec(),
                 });
             }
@@ -220,7 +221,7 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    fn stored(&self, name: &str) -> std::result::Result<Option<(Vec<f32>, Vec<usize>)>, TrainingError> {
+    fn stored(&self, name: &str) -> std::result::Result<Option<StoredTensor>, TrainingError> {
         let Some(in_tower) = name.strip_prefix(TOWER) else { return Ok(self.files.weights.values(name)?) };
         let (weights, prefix) = self.files.vision_weights();
         Ok(weights.values(&format!("{prefix}{in_tower}"))?)

@@ -9,5 +9,5 @@ set -eu
 data=${1:-examples/corpus/captions.parquet}
 old=${2:-models/assets/tiny-qwen3}
 new=${3:-models/tests/golden/tiny-qwen2}
-report=${4:-report}
+report=${4:-${TMPDIR:-/tmp}/report}
 ${TAMIS:-tamis} eval --data "$data" --model old="$old" --model new="$new" -o "$report"

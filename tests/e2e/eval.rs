@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -191,6 +192,15 @@ fn the_default_model_scores_labelled_rows() {
     let from_query = format!("SELECT unifilter(image, text) AS score, level FROM '{CAPTIONS}' WHERE level IS NOT NULL");
     let same = self::report(&eval(&["--data", &from_query, "--json"]).run());
     assert_eq!(same["score"]["confusion"], model["confusion"]);
+}
+
+#[test]
+fn wrong_labels_are_told_before_models_work() {
+    let data = format!("SELECT image, text, width AS level FROM '{CAPTIONS}' WHERE width >= 200");
+    let begun = Instant::now();
+    let error = eval(&["--data", &data, "--model", "slow=stand-in://60000ms"]).error();
+    assert!(error.contains("column level has the label"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 #[test]

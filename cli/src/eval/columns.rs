@@ -2,6 +2,7 @@
 
 use datafusion::common::Column;
 use datafusion::dataframe::DataFrame;
+use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{Expr, lit};
 use datafusion::prelude::SessionContext;
 
@@ -82,6 +83,11 @@ impl Columns {
             }
         }
         Ok(Self { label: label.to_string(), by: args.by.clone(), scores, has_model })
+    }
+
+    /// The same, without anything to evaluate.
+    pub(super) fn without_scores(&self) -> Self {
+        Self { label: self.label.clone(), by: self.by.clone(), scores: vec![], has_model: false }
     }
 }
 

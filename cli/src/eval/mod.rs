@@ -52,7 +52,7 @@ async fn evaluation(args: &EvalArgs) -> Result<Report, CommandError> {
     let session = Session::open(&settings).await?;
     let data = session.data(&args.data).await?;
     let columns = Columns::find(args, &data, session.context())?;
-    let table = rows::read(data, columns, args.quiet).await?;
+    let table = rows::read(data, &columns, args.quiet).await?;
     let bootstrap = Bootstrap { resamples: args.resamples, seed: args.seed };
     // It computes for seconds; the interrupt must get through.
     let evaluated = tokio::task::spawn_blocking(move || evaluate(&table, bootstrap)).await.map_err(ended_early)?;

@@ -25,23 +25,27 @@ pub(super) const MOST_GROUPS: usize = 200;
 const NO_GROUP: &str = "NULL";
 
 /// Reads the rows of the data. Rows without a label are counted, and not scored by models.
-pub(super) async fn read(data: DataFrame, columns: Columns, is_quiet: bool) -> Result<Table, CommandError> {
-    let label = named(&columns.label);
-    let mut reader = Reader::new(&columns);
-    let mut data = data;
-    if columns.has_model {
-        reader.table.unlabelled = data.clone().filter(label.clone().is_null())?.count().await? as u64;
-        data = data.filter(label.clone().is_not_null())?;
+pub(super) async fn read(data: DataFrame, columns: &Columns, is_quiet: bool) -> Result<Table, CommandError> {
+    if !columns.has_model {
+        return scan(data, columns, is_quiet).await;
     }
+    // What is wrong with labels and groups is told before models work.
+    let Table { unlabelled, .. } = scan(data.clone(), &columns.without_scores(), is_quiet).await?;
+    let labelled = data.filter(named(&columns.label).is_not_null())?;
+    Ok(Table { unlabelled, ..scan(labelled, columns, is_quiet).await? })
+}
+
+async fn scan(data: DataFrame, columns: &Columns, is_quiet: bool) -> Result<Table, CommandError> {
     let by = columns.by.as_deref().map(named);
-    let scores = columns.scores.into_iter().map(|(_, score)| score);
-    let read = [label].into_iter().chain(by).chain(scores).enumerate();
+    let scores = columns.scores.iter().map(|(_, score)| score.clone());
+    let read = [named(&columns.label)].into_iter().chain(by).chain(scores).enumerate();
     // Names of their own: a column may be read twice, and be named like a model.
     let data = data.select(read.map(|(place, column)| column.alias(format!("c{place}"))).collect::<Vec<_>>())?;
     let context = Arc::new(data.task_ctx());
     let plan = data.create_physical_plan().await?;
     let _progress = Progress::start(&plan, is_quiet);
     let mut batches = execute_stream(Arc::clone(&plan), context)?;
+    let mut reader = Reader::new(columns);
     while let Some(batch) = batches.try_next().await? {
         reader.add(&batch)?;
     }

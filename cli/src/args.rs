@@ -9,6 +9,7 @@ use tamis_models::{DeviceChoice, DtypeChoice};
 
 use super::print::PrintFormat;
 use super::server::{ExecutorCommand, SchedulerCommand, ServeArgs};
+use super::synth::SynthArgs;
 use super::values::{assignment, choice, model_key};
 
 /// Sieve image-text corpora in SQL, with neural quality models as functions.
@@ -38,6 +39,8 @@ pub(super) enum Command {
     /// Look at the scores that are remembered, or forget them
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Make samples for training: for each image a text of each of the four levels of quality
+    Synth(Box<SynthArgs>),
 }
 
 /// `tamis sql`.

@@ -15,7 +15,7 @@ use datafusion::logical_expr::ColumnarValue;
 
 use crate::error::Error;
 pub(crate) use image::ImageColumn;
-pub use image::ImageRef;
+pub use image::{ImageRef, Unreadable};
 use list::ListRows;
 use text::TextColumn;
 

@@ -120,9 +120,9 @@ fn flawed<I: Copy + PartialEq>(
 fn poor<I: Copy + PartialEq>(document: &Document<I>, library: &Library<I>, random: &mut Random) -> Document<I> {
     let mut pictures: Vec<I> = images(document).collect();
     pictures.shuffle(random);
-    for i in 0..pictures.len() {
+    for picture in &mut pictures {
         if chance(random, 0.35) {
-            pictures[i] = library.foreign_image(document, random).unwrap_or(pictures[i]);
+            *picture = library.foreign_image(document, random).unwrap_or(*picture);
         }
     }
     let mut made = vec![];

@@ -4,6 +4,7 @@
 
 mod captions;
 mod colours;
+mod corpus;
 mod documents;
 mod edits;
 mod english;
@@ -17,6 +18,7 @@ mod wording;
 mod world;
 
 pub use captions::captions;
+pub use corpus::{Rules, VERSION, true_caption};
 pub use documents::{Document, Library, Part, documents};
 pub use facts::{Facts, Object};
 pub use texts::{Texts, rewritten};

@@ -1,11 +1,15 @@
 //! A column of images: encoded files as bytes, or the paths and URLs where they lie.
 
+use std::borrow::Cow;
+
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BinaryViewArray, FixedSizeBinaryArray, LargeBinaryArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Fields};
 
 use super::dictionary::Keys;
 use super::text::TextColumn;
+use crate::fetch::{self, FetchError};
+use crate::reach::Reach;
 
 /// One image, borrowed from its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +18,21 @@ pub enum ImageRef<'a> {
     Bytes(&'a [u8]),
     /// A path or URL of the encoded file.
     Path(&'a str),
+}
+
+/// Why the file of an image could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Unreadable(FetchError);
+
+impl<'a> ImageRef<'a> {
+    /// The encoded file: as it stands in the column, or read from where it lies, if that is within `reach`. Blocks.
+    pub fn file(&self, reach: &Reach) -> Result<Cow<'a, [u8]>, Unreadable> {
+        match self {
+            Self::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+            Self::Path(name) => fetch::read(name, reach).map(Cow::Owned).map_err(Unreadable),
+        }
+    }
 }
 
 /// Images of any Arrow form; a row's bytes are borrowed.

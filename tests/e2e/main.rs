@@ -15,3 +15,4 @@ mod models;
 mod object_store;
 mod once;
 mod support;
+mod synth;

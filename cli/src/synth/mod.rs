@@ -9,15 +9,19 @@ mod read;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tamis_engine::session::Session;
 use tamis_files::output::FileOutput;
+use tamis_synthesis::asking::{self, Others};
 use tamis_synthesis::rules::{self, Rules};
-use tamis_synthesis::sources::{Content, Source, as_documents};
+use tamis_synthesis::sources::{Content, Source, Sources, as_documents};
+use tamis_synthesis::split::Split;
+use tamis_synthesis::{Provider, Quarantined, Sample, SynthesisError};
 
-use args::ProviderArg;
 pub(crate) use args::SynthArgs;
+use args::{ProviderArg, SynthCommand};
 use write::Origin;
 
 use crate::error::CommandError;

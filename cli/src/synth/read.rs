@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use tamis_engine::session::Session;
 use tamis_synthesis::Quarantined;
 use tamis_synthesis::rules::{Facts, Part};
-use tamis_synthesis::sources::{Content, Examined, Source, Sources, examine};
+use tamis_synthesis::sources::{Content, Source, Sources, examine};
 use tamis_synthesis::split::Split;
 use tamis_udfs::columns::{ImageRef, Row, SampleColumns};
 use tamis_udfs::reach::{self, Reach};
@@ -85,27 +85,30 @@ impl Reader {
                 _ => return Ok(()),
             };
         let parts: Vec<Row<'_>> = (0..rows).map(|row| columns.row(row)).collect();
-        let images: Vec<ImageRef<'_>> = parts.iter().flat_map(images).collect();
+        let images: Vec<ImageRef<'_>> = parts.iter().flat_map(images_of).collect();
         let mut examined = examine(&images, |image| image.file(&self.reach), self.max_pixels).into_iter();
         let of = |column: &Option<StringArray>, row: usize| {
             column.as_ref().filter(|column| column.is_valid(row)).map(|column| column.value(row).to_string())
         };
         for (row, parts) in parts.iter().enumerate() {
             let uid = of(&uids, row).unwrap_or_else(|| (first + row).to_string());
-            let files: Result<Vec<_>, String> =
-                examined.by_ref().take(images_in(parts)).collect::<Vec<_>>().into_iter().collect();
-            let content = files.and_then(|files| {
-                let mut keep = |(bytes, examined): &(_, Examined)| corpus.sources.keep(bytes, *examined);
-                let numbers: Result<Vec<usize>, _> = files.iter().map(&mut keep).collect();
-                Ok(match numbers {
-                    Ok(numbers) => Ok(content(parts, &numbers, of(&texts, row), of(&facts, row))?),
-                    Err(error) => Err(spooling(error)),
-                })
-            });
-            match content {
+            let files: Vec<_> = examined.by_ref().take(images_of(parts).len()).collect();
+            let mut numbers = vec![];
+            let mut reason = None;
+            for file in files {
+                match file {
+                    Ok((bytes, examined)) => numbers.push(corpus.sources.keep(&bytes, examined).map_err(spooling)?),
+                    Err(why) => reason = reason.or(Some(why)),
+                }
+            }
+            let made = match reason {
+                Some(reason) => Err(reason),
+                None => content(parts, &numbers, of(&texts, row), of(&facts, row)),
+            };
+            match made {
                 Ok(content) => {
                     let split = of(&splits, row).as_deref().and_then(Split::parse);
-                    corpus.sources.push(Source { uid, split, content: content? });
+                    corpus.sources.push(Source { uid, split, content });
                 }
                 Err(reason) => corpus.quarantined.push(Quarantined { uid, level: None, reason }),
             }
@@ -120,16 +123,12 @@ fn as_text(column: &ArrayRef) -> Result<StringArray, CommandError> {
     Ok(column.as_string::<i32>().clone())
 }
 
-fn images<'a>(row: &Row<'a>) -> Vec<ImageRef<'a>> {
+fn images_of<'a>(row: &Row<'a>) -> Vec<ImageRef<'a>> {
     match row {
         Row::Null => vec![],
         Row::Pair { image, .. } => vec![*image],
         Row::Document { images, .. } => images.iter().flatten().copied().collect(),
     }
-}
-
-fn images_in(row: &Row<'_>) -> usize {
-    images(row).len()
 }
 
 /// What a row holds, or why it cannot be used.

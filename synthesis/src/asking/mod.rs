@@ -13,6 +13,9 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
 pub use estimate::{Estimate, estimate};
 pub use samples::{Others, samples};
 
@@ -116,23 +119,26 @@ pub struct Answered {
 }
 
 /// Asks about every row. What stops it on the way is told with what there is by then.
-pub async fn ask(settings: &AskSettings, sources: &Sources) -> Result<Answered, SynthesisError> {
-    settings.check()?;
-    let api = Api::new(settings.api.clone())?;
-    let (journal, told) = Journal::open(&settings.journal, &settings.identity(), settings.resume)?;
-    if told.unknown > 0 {
-        log::warn!(
-            "{} requests were under way when an earlier run ended; the provider may have counted them",
-            told.unknown
-        );
+pub fn ask<'a>(settings: &'a AskSettings, sources: &'a Sources) -> BoxFuture<'a, Result<Answered, SynthesisError>> {
+    async move {
+        settings.check()?;
+        let api = Api::new(settings.api.clone())?;
+        let (journal, told) = Journal::open(&settings.journal, &settings.identity(), settings.resume)?;
+        if told.unknown > 0 {
+            log::warn!(
+                "{} requests were under way when an earlier run ended; the provider may have counted them",
+                told.unknown
+            );
+        }
+        let run = Run::new(settings, api, sources, journal, told);
+        if settings.in_batches {
+            run.in_batches().await
+        } else {
+            run.one_by_one().await
+        }
+        Ok(run.answered())
     }
-    let run = Run::new(settings, api, sources, journal, told);
-    if settings.in_batches {
-        run.in_batches().await
-    } else {
-        run.one_by_one().await
-    }
-    Ok(run.answered())
+    .boxed()
 }
 
 /// The key of a provider, from the environment and nowhere else.

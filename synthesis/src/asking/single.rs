@@ -8,13 +8,14 @@ use crate::journal::Record;
 impl Run<'_> {
     /// Asks all that is open. When something stops the run, what is under way is waited for: it is paid for.
     pub(super) async fn one_by_one(&self) {
-        let open: Vec<&Question> = self.questions.iter().filter(|question| self.is_open(question)).collect();
+        let open: Vec<Question> = self.questions.iter().filter(|question| self.is_open(question)).cloned().collect();
         let asked = futures::stream::iter(open).map(|question| self.until_answered(question));
         asked.buffer_unordered(self.settings.concurrency.max(1)).for_each(|()| async {}).await;
     }
 
     /// Asks until there is an answer that can be used, or there is no use in it.
-    async fn until_answered(&self, question: &Question) {
+    async fn until_answered(&self, question: Question) {
+        let question = &question;
         while self.is_open(question) && !self.is_stopped() {
             let Some(pieces) = self.pieces(question) else { return };
             let most = self.most(question);

@@ -10,6 +10,7 @@ use tamis_models::{DeviceChoice, DtypeChoice};
 use super::eval::EvalArgs;
 use super::print::PrintFormat;
 use super::server::{ExecutorCommand, SchedulerCommand, ServeArgs};
+use super::synth::SynthArgs;
 use super::train::TrainArgs;
 use super::values::{assignment, choice, model_key};
 
@@ -44,6 +45,8 @@ pub(super) enum Command {
     /// Look at the scores that are remembered, or forget them
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Make samples for training: for each image a text of each of the four levels of quality
+    Synth(Box<SynthArgs>),
 }
 
 /// `tamis sql`.

@@ -62,6 +62,27 @@ pub(crate) enum CommandError {
     /// Scores could not be evaluated.
     #[error(transparent)]
     Eval(#[from] EvalError),
+    /// Samples could not be made.
+    #[error(transparent)]
+    Synthesis(#[from] tamis_synthesis::SynthesisError),
+    /// A file of the command's own could not be written.
+    #[error("writing {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// Images could not be put aside while samples are made.
+    #[error("putting images aside in {}: {source}", folder.display())]
+    Spool {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// A task of the query ended without a result.
     #[error("{0}")]
     Task(String),
@@ -81,6 +102,7 @@ impl CommandError {
             Self::Cluster(error) => error.is_usage(),
             Self::Eval(error) => error.is_usage(),
             Self::Training(error) => error.is_usage(),
+            Self::Synthesis(error) => error.is_usage(),
             Self::Write(WriteError::Format { .. }) | Self::Usage(_) => true,
             _ => false,
         }

@@ -14,6 +14,7 @@ mod remote;
 mod run;
 mod server;
 mod sql;
+mod synth;
 mod train;
 mod user;
 mod values;
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::User(command) => user::run(&command),
         Command::Model(command) => model::run(&command),
         Command::Cache(command) => cache::run(command),
+        Command::Synth(args) => synth::run(*args),
     };
     tamis_udfs::cache::flush(match result {
         Ok(Ending::Interrupted) => FLUSH_INTERRUPTED,

@@ -16,3 +16,4 @@ mod models;
 mod object_store;
 mod once;
 mod support;
+mod synth;

@@ -46,9 +46,17 @@ impl Tamis {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tamis"));
         command.args(args).current_dir(root()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // What the machine's owner has set must not decide what a test sees.
-        for name in
-            ["HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "RUST_LOG"]
-        {
+        for name in [
+            "HF_HOME",
+            "HF_HUB_CACHE",
+            "HF_HUB_OFFLINE",
+            "HF_ENDPOINT",
+            "HF_TOKEN",
+            "HF_TOKEN_PATH",
+            "RUST_LOG",
+            "ANTHROPIC_API_KEY",
+            "OPENAI_API_KEY",
+        ] {
             command.env_remove(name);
         }
         let cache = tempfile::tempdir().expect("a folder");

@@ -15,6 +15,5 @@ pub(super) trait Engine: Debug + Send + Sync {
     fn last_states(&self, batch: &[Prepared]) -> Result<Vec<f32>, ModelError>;
 
     /// The vision tower's features [images, patches, vision hidden].
-    #[cfg(test)]
     fn vision_features(&self, images: &[&[u8]]) -> Result<Vec<f32>, ModelError>;
 }

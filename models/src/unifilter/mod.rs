@@ -115,6 +115,26 @@ impl UniFilter {
         Ok(images.len())
     }
 
+    /// Features of each sample's first image: the vision tower's, averaged over the patches. What the image is, before
+    /// any text.
+    pub fn image_features(&self, batch: &[Prepared]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let images: Vec<&[u8]> = batch.iter().filter_map(|sample| sample.images.first()).map(|i| i.pixels()).collect();
+        if images.is_empty() {
+            return Ok(vec![]);
+        }
+        let features = self.engine.vision_features(&images)?;
+        let hidden = self.parts.vision_config.hidden_size;
+        let mean = |patches: &[f32]| {
+            let mut sum = vec![0.0; hidden];
+            for patch in patches.chunks_exact(hidden) {
+                sum.iter_mut().zip(patch).for_each(|(sum, x)| *sum += x);
+            }
+            let count = (patches.len() / hidden).max(1) as f32;
+            sum.iter().map(|x| x / count).collect()
+        };
+        Ok(features.chunks_exact(features.len() / images.len()).map(mean).collect())
+    }
+
     /// Runs the language model over samples whose images have their embeddings; gives the last positions' states
     /// [samples, hidden].
     pub fn last_states(&self, batch: &[Prepared]) -> Result<Vec<f32>, ModelError> {

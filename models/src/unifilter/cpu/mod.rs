@@ -138,7 +138,6 @@ impl Engine for CpuModel {
         self.language.forward(&sequences, &mut self.for_language.lock())
     }
 
-    #[cfg(test)]
     fn vision_features(&self, images: &[&[u8]]) -> Result<Vec<f32>, ModelError> {
         let workspace = &mut *self.for_vision.lock();
         self.vision.forward(images, workspace)?;

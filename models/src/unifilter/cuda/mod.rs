@@ -147,7 +147,6 @@ impl Engine for CudaModel {
         self.language.forward(&self.gpu, &sequences, &mut self.workspace.lock())
     }
 
-    #[cfg(test)]
     fn vision_features(&self, images: &[&[u8]]) -> Result<Vec<f32>, ModelError> {
         let workspace = &mut *self.workspace.lock();
         let features = self.vision.forward(&self.gpu, images, workspace).and_then(|count| {

@@ -1,0 +1,324 @@
+//! Making what a text says wrong: in one property, or in most.
+
+use rand::Rng;
+
+use super::colours;
+use super::facts::Facts;
+use super::places;
+use super::scene::Scene;
+use super::world::World;
+use crate::random::{Random, any, chance, one, weighted};
+
+/// What can be said wrongly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Property {
+    /// What a thing is.
+    Object,
+    /// How many there are.
+    Count,
+    /// Its colour.
+    Colour,
+    /// Its size.
+    Size,
+    /// Where it is.
+    Position,
+    /// Which of two things has a place or colour.
+    Swap,
+    /// What is behind.
+    Background,
+    /// What kind of picture it is.
+    Style,
+}
+
+impl Property {
+    /// How it is called in the column `changed`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Object => "object",
+            Self::Count => "count",
+            Self::Colour => "colour",
+            Self::Size => "size",
+            Self::Position => "position",
+            Self::Swap => "swap",
+            Self::Background => "background",
+            Self::Style => "style",
+        }
+    }
+
+    /// How often it is the one that is wrong, where it can be.
+    fn weight(self) -> f64 {
+        match self {
+            Self::Object => 1.0,
+            Self::Count | Self::Colour | Self::Position => 0.7,
+            Self::Swap => 0.8,
+            Self::Background => 0.4,
+            Self::Size => 0.4,
+            Self::Style => 0.1,
+        }
+    }
+}
+
+/// A property of one of the things; those of the whole picture are the first thing's.
+type Place = (Property, usize);
+
+/// Makes exactly one property wrong; which, or `None` if nothing that is said can be.
+pub(crate) fn one_wrong(scene: &mut Scene, facts: &Facts, world: &World, random: &mut Random) -> Option<Property> {
+    let mut open = candidates(scene);
+    while !open.is_empty() {
+        let choices: Vec<(usize, f64)> = open.iter().enumerate().map(|(i, (p, _))| (i, p.weight())).collect();
+        let place = open.swap_remove(weighted(random, &choices)?);
+        if apply(scene, place, facts, world, false, random) {
+            return Some(place.0);
+        }
+    }
+    None
+}
+
+/// Makes the main things and most of what is said of them wrong, and keeps the topic; which properties.
+pub(crate) fn most_wrong(scene: &mut Scene, facts: &Facts, world: &World, random: &mut Random) -> Vec<Property> {
+    let count = scene.things.len();
+    let kept = (count > 1 && chance(random, if count > 2 { 0.8 } else { 0.35 })).then(|| random.random_range(0..count));
+    let mut changed = vec![];
+    for i in (0..count).filter(|i| Some(*i) != kept) {
+        if apply(scene, (Property::Object, i), facts, world, true, random) {
+            changed.push(Property::Object);
+        }
+    }
+    let rest: Vec<Place> =
+        candidates(scene).into_iter().filter(|(p, _)| !matches!(p, Property::Object | Property::Swap)).collect();
+    for place in rest {
+        // What is right of a thing that is not there says little; what is wrong of one that is says more.
+        let share = if Some(place.1) == kept || changed.is_empty() { 0.8 } else { 0.55 };
+        if chance(random, share) && apply(scene, place, facts, world, true, random) {
+            changed.push(place.0);
+        }
+    }
+    if changed.is_empty() {
+        changed.extend(one_wrong(scene, facts, world, random));
+    }
+    changed.sort_by_key(|property| property.name());
+    changed.dedup();
+    changed
+}
+
+/// Everything that is said and may be made wrong.
+fn candidates(scene: &Scene) -> Vec<Place> {
+    let mut found = vec![];
+    for (i, thing) in scene.things.iter().enumerate() {
+        found.push((Property::Object, i));
+        let says = [
+            (Property::Count, thing.says_count),
+            (Property::Colour, thing.colour.is_some()),
+            (Property::Size, thing.size.is_some()),
+            (Property::Position, thing.place.is_some()),
+        ];
+        found.extend(says.into_iter().filter(|(_, said)| *said).map(|(property, _)| (property, i)));
+    }
+    if scene.things.len() > 1 {
+        found.push((Property::Swap, 0));
+    }
+    found.extend(scene.background.iter().map(|_| (Property::Background, 0)));
+    found.extend(scene.style.iter().map(|_| (Property::Style, 0)));
+    found
+}
+
+/// Makes a property wrong; false, and nothing changed, if there is no way to be sure of it.
+fn apply(
+    scene: &mut Scene,
+    (property, i): Place,
+    facts: &Facts,
+    world: &World,
+    is_coarse: bool,
+    random: &mut Random,
+) -> bool {
+    match property {
+        Property::Object => return rename(scene, i, facts, world, is_coarse, random),
+        Property::Swap => return swap(scene, random),
+        Property::Count => {
+            let thing = &mut scene.things[i];
+            let others: Vec<u32> = (1..=5.max(thing.count + 1)).filter(|n| *n != thing.count).collect();
+            // The nearest numbers are the hardest to tell.
+            let near: Vec<(u32, f64)> = others.iter().map(|n| (*n, 1.0 / f64::from(n.abs_diff(thing.count)))).collect();
+            let Some(other) = weighted(random, &near) else { return false };
+            thing.count = other;
+        }
+        Property::Colour => {
+            let thing = &mut scene.things[i];
+            let Some(other) = thing.colour.as_deref().and_then(|c| colours::another(c, random)) else { return false };
+            thing.colour = Some(other);
+        }
+        Property::Size => {
+            let thing = &mut scene.things[i];
+            let Some(other) = thing.size.as_deref().and_then(other_size) else { return false };
+            thing.size = Some(other.into());
+        }
+        Property::Position => {
+            let thing = &mut scene.things[i];
+            let others = thing.place.as_deref().map(places::others).unwrap_or_default();
+            let Some(other) = any(random, &others) else { return false };
+            thing.place = Some((*other).into());
+        }
+        Property::Background => {
+            let Some(other) = world.another_background(&scene.background, random) else { return false };
+            scene.background = Some(other);
+        }
+        Property::Style => {
+            let Some(told) = scene.style.as_deref() else { return false };
+            let Some(other) = other_style(told, random) else { return false };
+            scene.style = Some(other.into());
+        }
+    }
+    true
+}
+
+/// Calls a thing by the name of one that is like it, or, coarsely, of one that is less so.
+fn rename(scene: &mut Scene, i: usize, facts: &Facts, world: &World, is_coarse: bool, random: &mut Random) -> bool {
+    let object = &facts.objects[scene.objects[i]];
+    let told: Vec<String> = scene.things.iter().map(|thing| thing.name.to_lowercase()).collect();
+    let is_new = |name: &str| !told.contains(&name.to_lowercase());
+    let kin = |random: &mut Random| {
+        world.kin(object, facts, random).map(|(name, words)| (name, words.map(<[String]>::to_vec)))
+    };
+    let other = |is_related, random: &mut Random| {
+        let found = world.distractor(object, facts, is_related, random);
+        found.map(|found| (found.name.clone(), Some(found.keywords.clone())))
+    };
+    // Where it is all that is said, a thing of another kind would be unrelated, and one that is not kin a remarkable error.
+    let is_alone = scene.things.len() == 1;
+    let found = if is_coarse {
+        other(true, random).or_else(|| kin(random)).or_else(|| other(false, random).filter(|_| !is_alone))
+    } else if is_alone {
+        kin(random).or_else(|| other(true, random).filter(|_| object.kin.is_empty()))
+    } else if chance(random, 0.8) {
+        kin(random).or_else(|| other(true, random)).or_else(|| other(false, random))
+    } else {
+        other(false, random).or_else(|| other(true, random)).or_else(|| kin(random))
+    };
+    match found.filter(|(name, _)| is_new(name)) {
+        Some((name, keywords)) => {
+            scene.things[i].rename(&name, keywords.as_deref());
+            true
+        }
+        None => false,
+    }
+}
+
+/// Lets two things change places, colours or sizes.
+fn swap(scene: &mut Scene, random: &mut Random) -> bool {
+    if let Some(relation) = scene.relation.filter(|_| chance(random, 0.8)) {
+        scene.relation = Some(places::opposite(relation));
+        return true;
+    }
+    let mut pairs = vec![];
+    for j in 0..scene.things.len() {
+        for i in 0..j {
+            let (a, b) = (&scene.things[i], &scene.things[j]);
+            let both = |a: &Option<String>, b: &Option<String>, differ: fn(&str, &str) -> bool| {
+                a.as_deref().zip(b.as_deref()).is_some_and(|(a, b)| differ(a, b))
+            };
+            if a.name == b.name {
+                continue;
+            }
+            if both(&a.place, &b.place, places::differ) {
+                pairs.push((i, j, 'p'));
+            }
+            if both(&a.colour, &b.colour, colours::differ) {
+                pairs.push((i, j, 'c'));
+            }
+        }
+    }
+    let Some((i, j, what)) = any(random, &pairs).copied() else { return false };
+    let (front, back) = scene.things.split_at_mut(j);
+    match what {
+        'p' => std::mem::swap(&mut front[i].place, &mut back[0].place),
+        _ => std::mem::swap(&mut front[i].colour, &mut back[0].colour),
+    }
+    true
+}
+
+/// The other of the two sizes.
+fn other_size(size: &str) -> Option<&'static str> {
+    match size.to_lowercase().as_str() {
+        "small" | "tiny" | "little" => Some("large"),
+        "large" | "big" | "huge" => Some("small"),
+        _ => None,
+    }
+}
+
+/// A kind of picture that is certainly another one.
+fn other_style(style: &str, random: &mut Random) -> Option<&'static str> {
+    let lower = style.to_lowercase();
+    let is_photo = lower.contains("photo");
+    let is_drawn = ["drawing", "illustration", "emoji", "icon", "cartoon", "clip art", "sticker", "sketch", "painting"];
+    match (is_photo, is_drawn.iter().any(|word| lower.contains(word))) {
+        (true, _) => Some(one(random, &["drawing", "cartoon", "icon"])),
+        (false, true) => Some(one(random, &["photograph", "photo"])),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::random;
+    use crate::rules::scene::Breadth;
+    use crate::rules::world::tests::world;
+
+    fn differences(a: &Scene, b: &Scene) -> usize {
+        let things = a.things.iter().zip(&b.things).map(|(a, b)| {
+            let differ =
+                [a.name != b.name, a.count != b.count, a.colour != b.colour, a.size != b.size, a.place != b.place];
+            differ.into_iter().filter(|d| *d).count()
+        });
+        let whole = [a.relation != b.relation, a.background != b.background, a.style != b.style];
+        things.sum::<usize>() + whole.into_iter().filter(|d| *d).count()
+    }
+
+    #[test]
+    fn one_property_is_wrong_and_it_is_one_that_is_said() {
+        let (world, scenes) = world();
+        let mut seen = std::collections::HashSet::new();
+        for (n, facts) in scenes.iter().cycle().take(3_000).enumerate() {
+            let mut source = random(n as u64, &[]);
+            let truth = Scene::draw(facts, Breadth::Full, &mut source);
+            let mut told = truth.clone();
+            let property = one_wrong(&mut told, facts, &world, &mut source).unwrap();
+            seen.insert(property);
+            let expected = if property == Property::Swap && truth.relation.is_none() { 2 } else { 1 };
+            assert_eq!(differences(&truth, &told), expected, "{property:?}: {truth:?}, {told:?}");
+            let silent = |a: &Scene| {
+                a.things.iter().map(|t| (t.colour.is_some(), t.size.is_some(), t.place.is_some())).collect::<Vec<_>>()
+            };
+            assert_eq!(silent(&truth), silent(&told), "what is said stays said");
+            if let Some(renamed) = told.things.iter().find(|thing| !facts.knows(&thing.name)) {
+                assert_eq!(property, Property::Object, "{}", renamed.name);
+            }
+        }
+        assert_eq!(seen.len(), 8, "{seen:?}");
+    }
+
+    #[test]
+    fn most_wrong_is_more_than_one_where_more_is_said_and_keeps_the_kind() {
+        let (world, scenes) = world();
+        let mut more = 0;
+        for (n, facts) in scenes.iter().cycle().take(1_000).enumerate() {
+            let mut source = random(n as u64, &[]);
+            let truth = Scene::draw(facts, Breadth::Full, &mut source);
+            let mut told = truth.clone();
+            let changed = most_wrong(&mut told, facts, &world, &mut source);
+            assert!(!changed.is_empty());
+            more += usize::from(differences(&truth, &told) > 1);
+            let kinds = |scene: &Scene| scene.things[0].keywords.clone();
+            assert_eq!(kinds(&truth), kinds(&told), "the kind stays");
+        }
+        assert!(more > 900, "{more}");
+    }
+
+    #[test]
+    fn what_says_nothing_that_can_be_wrong_stays() {
+        let facts = Facts::parse(r#"{"objects":[{"name":"scissors"}]}"#).unwrap();
+        let world = World::of(vec![facts.clone()]);
+        let mut scene = Scene::draw(&facts, Breadth::Full, &mut random(1, &[]));
+        assert_eq!(one_wrong(&mut scene, &facts, &world, &mut random(1, &[])), None);
+    }
+}

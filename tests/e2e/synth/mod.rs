@@ -1,0 +1,5 @@
+//! Samples of four levels from raw images: by rules, and from models behind servers on loopback.
+
+mod model;
+mod rules;
+mod server;

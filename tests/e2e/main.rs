@@ -17,3 +17,4 @@ mod object_store;
 mod once;
 mod support;
 mod synth;
+mod train;

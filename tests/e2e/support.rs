@@ -91,13 +91,18 @@ impl Tamis {
     }
 
     /// Runs the command until `is_time`, and then ends it as Ctrl-C does. Gives the time that the end took, too.
-    pub(crate) fn interrupt_when(mut self, is_time: impl Fn() -> bool) -> (Output, Duration) {
+    pub(crate) fn interrupt_when(self, is_time: impl Fn() -> bool) -> (Output, Duration) {
+        self.signal_when("-INT", is_time)
+    }
+
+    /// Runs the command until `is_time`, and then sends it a signal. Gives the time that the end took, too.
+    pub(crate) fn signal_when(mut self, signal: &str, is_time: impl Fn() -> bool) -> (Output, Duration) {
         let mut child = self.command.stdin(Stdio::null()).spawn().expect("the command starts");
         while !is_time() {
             assert!(child.try_wait().expect("a child").is_none(), "the command ended by itself");
             std::thread::sleep(Duration::from_millis(10));
         }
-        let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill");
         assert!(sent.success());
         let started = Instant::now();
         let output = child.wait_with_output().expect("the command ends");

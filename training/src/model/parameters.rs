@@ -198,6 +198,11 @@ impl<'a> Loader<'a> {
         let part = Part::of(name);
         let values = match self.stored(name)? {
             Some(stored) if stored.shape == shape => stored.values,
+            // A head of another number of labels begins anew.
+            Some(_) if part == Part::Head => {
+                self.made.push(name.to_string());
+                self.make(shape, initial)
+            }
             None if self.is_new || part == Part::Head || part == Part::Projector => {
                 self.made.push(name.to_string());
                 self.make(shape, initial)

@@ -140,6 +140,8 @@ fn a_training_that_is_killed_goes_on_to_the_same_model() {
     assert!(output.stderr.contains("going on after step"), "{}", output.stderr);
     assert_eq!(losses(&killed), losses(&undisturbed));
     assert!(weights(&killed) == weights(&undisturbed), "the models differ");
+    let ended = train(&data, &killed, &resumed).run();
+    assert!(ended.code == Some(0) && ended.stderr.contains("its end already"), "{ended:?}");
 
     // And with other settings it does not.
     let stopped = folder.path().join("stopped");

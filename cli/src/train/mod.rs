@@ -28,6 +28,10 @@ use read::{Samples, Source};
 
 /// Rows that could not be used are shown up to this many; all of them are in a file.
 const SHOWN: usize = 5;
+/// The folder of the report, which is written last.
+const REPORT: &str = "report";
+/// Rows are read by one partition after the other: their order is the data's.
+const IN_ORDER: (&str, &str) = ("datafusion.execution.target_partitions", "1");
 
 /// Runs `tamis train ...`.
 pub(super) fn run(args: TrainArgs) -> Result<Ending, CommandError> {
@@ -41,6 +45,12 @@ pub(super) fn run(args: TrainArgs) -> Result<Ending, CommandError> {
             folder.display()
         )));
     }
+    if args.resume && folder.join(REPORT).join("report.md").exists() && !folder.join("state").exists() {
+        eprintln!("the training in {} has come to its end already", folder.display());
+        return Ok(Ending::Done);
+    }
+    let unwritable = |source| TrainingError::Io { doing: "making", path: folder.clone(), source };
+    std::fs::create_dir_all(folder).map_err(unwritable)?;
     block_on(async move {
         let stop = Arc::new(AtomicBool::new(false));
         let (told, args) = (Arc::clone(&stop), Arc::new(args));
@@ -130,8 +140,9 @@ async fn train(args: &TrainArgs, stop: &AtomicBool) -> Result<Ending, CommandErr
         (_, classes) => Wanted::Classes(classes),
     };
 
-    let settings = SessionSettings { options: args.set.clone(), corpus: args.corpus.clone() };
-    let session = Session::open(&settings).await?;
+    let in_order = (IN_ORDER.0.to_string(), IN_ORDER.1.to_string());
+    let options = [in_order].into_iter().chain(args.set.iter().cloned()).collect();
+    let session = Session::open(&SessionSettings { options, corpus: args.corpus.clone() }).await?;
     let max_pixels = session.option("tamis.image.max_pixels").and_then(|n| n.parse().ok()).unwrap_or(u64::MAX);
     let reader = Reader::new(&files, aspect(args), wanted, max_pixels)?;
     let cache = args.cache.clone().unwrap_or_else(|| args.output.join("cache"));
@@ -153,12 +164,7 @@ async fn train(args: &TrainArgs, stop: &AtomicBool) -> Result<Ending, CommandErr
         eprintln!("stopped; the same command with --resume goes on");
         return Ok(Ending::Interrupted);
     }
-    write_report(
-        &metrics,
-        "Training",
-        &facts(args, &model, &samples, &trainer, &metrics),
-        &args.output.join("report"),
-    )?;
+    write_report(&metrics, "Training", &facts(args, &model, &samples, &trainer, &metrics), &args.output.join(REPORT))?;
     trainer.forget()?;
     if args.cache.is_none() {
         remove(&cache)?;

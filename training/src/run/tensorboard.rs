@@ -34,8 +34,9 @@ struct Summary {
 struct Value {
     #[prost(string, tag = "1")]
     tag: String,
-    #[prost(float, tag = "2")]
-    simple_value: f32,
+    /// Zero is a value too, and is written.
+    #[prost(float, optional, tag = "2")]
+    simple_value: Option<f32>,
 }
 
 /// An event file.
@@ -58,7 +59,7 @@ impl Events {
 
     /// Numbers of a step by name.
     pub(super) fn scalars(&mut self, step: usize, values: &[(&str, f64)]) -> Result<(), TrainingError> {
-        let value = |(tag, value): &(&str, f64)| Value { tag: (*tag).into(), simple_value: *value as f32 };
+        let value = |(tag, value): &(&str, f64)| Value { tag: (*tag).into(), simple_value: Some(*value as f32) };
         let summary = Some(Summary { value: values.iter().map(value).collect() });
         self.write(&Event { step: step as i64, summary, ..Event::default() })
     }

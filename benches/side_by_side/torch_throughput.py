@@ -40,6 +40,7 @@ def llm(model_type, h, layers, heads, kv, inter, vocab=151936, **kw):
 
 NAMED = {
     "tiny": (llm("llava_qwen", 64, 3, 4, 2, 128, 2048), TINYV),
+    "middle": (llm("llava_qwen", 384, 12, 6, 2, 1536, 2048), dict(TINYV, hidden_size=384, num_hidden_layers=12, num_attention_heads=6, intermediate_size=1536, patch_size=16)),
     "full-qwen2.5-0.5b": (llm("llava_qwen", 896, 24, 14, 2, 4864), SO400M),
     "full-qwen2.5-1.5b": (llm("llava_qwen", 1536, 28, 12, 2, 8960), SO400M),
     "full-qwen3-0.6b": (llm("llava_qwen3", 1024, 28, 16, 8, 3072, head_dim=128), SO400M),

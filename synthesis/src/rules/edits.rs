@@ -7,7 +7,7 @@ use super::facts::Facts;
 use super::places;
 use super::scene::Scene;
 use super::world::World;
-use crate::random::{Random, any, chance, one, weighted};
+use crate::random::{Random, any, chance, weighted};
 
 /// What can be said wrongly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,10 +141,9 @@ fn apply(
         Property::Swap => return swap(scene, random),
         Property::Count => {
             let thing = &mut scene.things[i];
-            let others: Vec<u32> = (1..=5.max(thing.count + 1)).filter(|n| *n != thing.count).collect();
-            // The nearest numbers are the hardest to tell.
-            let near: Vec<(u32, f64)> = others.iter().map(|n| (*n, 1.0 / f64::from(n.abs_diff(thing.count)))).collect();
-            let Some(other) = weighted(random, &near) else { return false };
+            // A number that is never right would betray its text.
+            let others: Vec<u32> = (1..=world.most().max(2)).filter(|n| *n != thing.count).collect();
+            let Some(other) = any(random, &others).copied() else { return false };
             thing.count = other;
         }
         Property::Colour => {
@@ -159,9 +158,8 @@ fn apply(
         }
         Property::Position => {
             let thing = &mut scene.things[i];
-            let others = thing.place.as_deref().map(places::others).unwrap_or_default();
-            let Some(other) = any(random, &others) else { return false };
-            thing.place = Some((*other).into());
+            let Some(other) = thing.place.as_deref().and_then(|p| places::another(p, random)) else { return false };
+            thing.place = Some(other.into());
         }
         Property::Background => {
             let Some(other) = world.another_background(&scene.background, random) else { return false };
@@ -169,8 +167,8 @@ fn apply(
         }
         Property::Style => {
             let Some(told) = scene.style.as_deref() else { return false };
-            let Some(other) = other_style(told, random) else { return false };
-            scene.style = Some(other.into());
+            let Some(other) = other_style(told, world, random) else { return false };
+            scene.style = Some(other);
         }
     }
     true
@@ -250,16 +248,14 @@ fn other_size(size: &str) -> Option<&'static str> {
     }
 }
 
-/// A kind of picture that is certainly another one.
-fn other_style(style: &str, random: &mut Random) -> Option<&'static str> {
-    let lower = style.to_lowercase();
-    let is_photo = lower.contains("photo");
-    let is_drawn = ["drawing", "illustration", "emoji", "icon", "cartoon", "clip art", "sticker", "sketch", "painting"];
-    match (is_photo, is_drawn.iter().any(|word| lower.contains(word))) {
-        (true, _) => Some(one(random, &["drawing", "cartoon", "icon"])),
-        (false, true) => Some(one(random, &["photograph", "photo"])),
-        _ => None,
-    }
+/// A kind of picture of the corpus that is certainly another one: a photograph is not drawn.
+fn other_style(style: &str, world: &World, random: &mut Random) -> Option<String> {
+    let drawn = ["drawing", "illustration", "emoji", "icon", "cartoon", "clip art", "sticker", "sketch", "painting"];
+    let is_photo = |style: &str| style.to_lowercase().contains("photo");
+    let is_drawn = |style: &str| drawn.iter().any(|word| style.to_lowercase().contains(word));
+    let differs = |other: &&String| (is_photo(style) && is_drawn(other)) || (is_drawn(style) && is_photo(other));
+    let others: Vec<&String> = world.styles().iter().filter(differs).collect();
+    any(random, &others).map(|other| (*other).clone())
 }
 
 #[cfg(test)]

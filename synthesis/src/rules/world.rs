@@ -3,7 +3,7 @@
 //! A name that is never right would betray every text that has it. So wrong names are taken from those that are right
 //! elsewhere in the corpus, wherever there are any.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng;
 
@@ -25,6 +25,8 @@ pub struct World {
     by_name: BTreeMap<String, usize>,
     by_keyword: BTreeMap<String, Vec<usize>>,
     backgrounds: Vec<String>,
+    styles: Vec<String>,
+    most: u32,
 }
 
 impl World {
@@ -47,6 +49,10 @@ impl World {
             }
             world.backgrounds.extend(scene.background.clone().filter(|b| !colours::names_colour(b)));
         }
+        let styles = scenes.iter().filter_map(|scene| scene.style.clone());
+        world.styles = styles.collect::<BTreeSet<_>>().into_iter().collect();
+        let counts = scenes.iter().flat_map(|scene| scene.objects.iter().map(|object| object.count));
+        world.most = counts.max().unwrap_or(1);
         world.backgrounds.sort();
         world.backgrounds.dedup();
         world.scenes = scenes;
@@ -110,6 +116,16 @@ impl World {
         (0..TRIES).filter_map(|_| any(random, &self.backgrounds)).find(|found| *found != than).cloned()
     }
 
+    /// The kinds of pictures in the corpus.
+    pub(crate) fn styles(&self) -> &[String] {
+        &self.styles
+    }
+
+    /// How many there are of a thing at most, anywhere in the corpus.
+    pub(crate) fn most(&self) -> u32 {
+        self.most
+    }
+
     fn named(&self, name: &str) -> Option<&Object> {
         self.by_name.get(&name.to_lowercase()).map(|i| &self.objects[*i])
     }
@@ -162,7 +178,7 @@ pub(crate) mod tests {
                     objects.push(second);
                 }
                 let background = Some(["light blue", "a beach", "white"][i % 3].into());
-                let style = (i % 2 == 1).then(|| "drawing".into());
+                let style = Some(["drawing", "photograph"][i % 4 / 2].into()).filter(|_| i % 2 == 1);
                 scenes.push(Facts { objects, background, style });
             }
         }

@@ -1,4 +1,3 @@
--- What is known of four of the pictures, as facts: what `tamis synth --provider rules` makes samples of.
 WITH known (pattern, facts) AS (VALUES
   ('%cat%', '{"objects":[{"name":"cat","keywords":["animal","pet"],"kin":["dog"]}],"style":"photograph"}'),
   ('%coffee%', '{"objects":[{"name":"cup of coffee","keywords":["drink"],"kin":["cup of tea"],"place":"middle"}]}'),
@@ -8,3 +7,5 @@ WITH known (pattern, facts) AS (VALUES
 SELECT c.uid, c.image, known.facts
 FROM 'examples/corpus/captions.parquet' c JOIN known ON lower(c.text) LIKE known.pattern
 WHERE c.level = 3
+-- What is known of a few of the pictures, as facts: what `tamis synth --provider rules` makes samples of. `--data` takes no
+-- text that begins with a comment: it would be a flag.

@@ -70,8 +70,8 @@ impl FromStr for Shares {
 
 impl fmt::Display for Shares {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let test = 1.0 - self.train - self.validation;
-        write!(f, "{},{},{:.4}", self.train, self.validation, test.max(0.0))
+        let test = ((1.0 - self.train - self.validation) * 1e6).round() / 1e6;
+        write!(f, "{},{},{}", self.train, self.validation, test.max(0.0))
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn shares_sum_up_to_one() {
         assert_eq!("0.9,0.05,0.05".parse::<Shares>().unwrap(), Shares::default());
-        assert_eq!("1,0,0".parse::<Shares>().unwrap().to_string(), "1,0,0.0000");
+        assert_eq!("1,0,0".parse::<Shares>().unwrap().to_string(), "1,0,0");
         for bad in ["0.9,0.1", "0.9,0.2,0.1", "a,b,c", "1.5,-0.5,0"] {
             assert!(bad.parse::<Shares>().is_err(), "{bad}");
         }

@@ -53,7 +53,7 @@ pub(super) fn settings(
             endpoint: api.endpoint.clone(),
             model,
             key: key(provider),
-            answer_tokens: api.answer_tokens,
+            answer_tokens: api.answer_tokens.unwrap_or(if is_document { 8_192 } else { 2_048 }),
             timeout: Duration::from_secs(api.timeout),
             seed: args.seed,
         },

@@ -86,9 +86,9 @@ pub(super) struct ApiArgs {
     #[arg(long, value_name = "N")]
     pub(super) max_tokens: Option<u64>,
 
-    /// The longest answer that is asked for, in tokens
-    #[arg(long, value_name = "N", default_value_t = 2048)]
-    pub(super) answer_tokens: u32,
+    /// The longest answer that is asked for, in tokens [default: 2048, for documents 8192]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) answer_tokens: Option<u32>,
 
     /// Price of a million tokens read, in US dollars, where the model's is not known
     #[arg(long, value_name = "USD", requires = "price_out")]

@@ -18,10 +18,15 @@ pub(super) fn place(output: &str) -> String {
     format!("{stem}.quarantine.jsonl")
 }
 
-/// Writes them, if there are any.
+/// Writes them. Where there are none, those of an earlier run go.
 pub(super) async fn write(session: &Session, place: &str, rows: &[Quarantined]) -> Result<(), CommandError> {
     if rows.is_empty() {
-        return Ok(());
+        return match std::fs::remove_file(place) {
+            Err(source) if !place.contains("://") && source.kind() != std::io::ErrorKind::NotFound => {
+                Err(CommandError::File { path: place.into(), source })
+            }
+            _ => Ok(()),
+        };
     }
     let schema = Arc::new(Schema::new(vec![
         Field::new("uid", DataType::Utf8, false),

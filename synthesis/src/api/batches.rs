@@ -66,11 +66,15 @@ impl Api {
             of.results.as_deref().and_then(|url| url.strip_prefix(&self.client.url("")).filter(|p| p.starts_with('/')));
         let path = own.map_or_else(|| format!("{PATH}/{}/results", of.id), str::to_string);
         let broken = |error: reqwest::Error| Failure::later(format!("reading results: {error}"));
-        let mut stream = self.client.send(Method::GET, &path, None).await?.bytes_stream();
+        let silent = |_| Failure::later("the results do not come");
+        let sent = tokio::time::timeout(self.settings.timeout, self.client.send(Method::GET, &path, None));
+        let mut stream = sent.await.map_err(silent)??.bytes_stream();
         let mut rest: Vec<u8> = vec![];
         loop {
-            let silence = tokio::time::timeout(self.settings.timeout, stream.try_next()).await;
-            let part = silence.map_err(|_| Failure::later("the results stopped coming"))?.map_err(broken)?;
+            let part = tokio::time::timeout(self.settings.timeout, stream.try_next())
+                .await
+                .map_err(silent)?
+                .map_err(broken)?;
             let is_end = part.is_none();
             rest.extend(part.unwrap_or_default());
             if is_end && !rest.is_empty() {

@@ -14,6 +14,8 @@ use crate::SynthesisError;
 const MAX_BYTES: usize = 16 << 20;
 /// A server that takes longer to be connected to is taken for gone.
 const CONNECT: Duration = Duration::from_secs(10);
+/// Bytes a second that any connection sends.
+const SLOWEST: u64 = 250_000;
 /// How much of a refusal is shown.
 const SHOWN: usize = 300;
 
@@ -68,25 +70,33 @@ impl Client {
 
     /// Sends JSON and reads JSON.
     pub(super) async fn post(&self, path: &str, body: &Value, idempotency: Option<&str>) -> Result<Value, Failure> {
-        let body = serde_json::to_vec(body).map_err(|e| self.shown(e.to_string(), Failure::later))?;
-        self.json(Method::POST, path, Some((body, idempotency))).await
+        let body = serde_json::to_vec(body).map_err(|e| Failure::later(e.to_string()))?;
+        // What is large takes a while to be sent.
+        let sending = Duration::from_secs(body.len() as u64 / SLOWEST);
+        self.json(Method::POST, path, Some((body, idempotency)), self.timeout + sending).await
     }
 
     /// Reads JSON.
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.json(Method::GET, path, None).await
+        self.json(Method::GET, path, None, self.timeout).await
     }
 
-    async fn json(&self, method: Method, path: &str, body: Option<(Vec<u8>, Option<&str>)>) -> Result<Value, Failure> {
+    async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(Vec<u8>, Option<&str>)>,
+        timeout: Duration,
+    ) -> Result<Value, Failure> {
         let whole = async {
             let response = self.send(method, path, body).await?;
             let bytes = self.read(response).await?;
             // What is no JSON is no answer of such an API: a proxy's page, or half an answer.
             serde_json::from_slice(&bytes).map_err(|e| Failure::later(format!("the answer is not JSON: {e}")))
         };
-        match tokio::time::timeout(self.timeout, whole).await {
+        match tokio::time::timeout(timeout, whole).await {
             Ok(answer) => answer,
-            Err(_) => Err(Failure::later(format!("no answer within {} seconds", self.timeout.as_secs_f32()))),
+            Err(_) => Err(Failure::later(format!("no answer within {} seconds", timeout.as_secs_f32()))),
         }
     }
 
@@ -140,10 +150,6 @@ impl Client {
 
     fn hidden(&self, text: &str) -> String {
         self.key.as_ref().map_or_else(|| text.to_string(), |key| key.hidden_in(text))
-    }
-
-    fn shown(&self, text: String, failure: fn(String) -> Failure) -> Failure {
-        failure(self.hidden(&text))
     }
 }
 

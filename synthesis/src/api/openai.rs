@@ -53,9 +53,11 @@ fn body(api: &Api, prompt: &Prompt, pieces: &[Piece], is_plain: bool) -> Value {
         })
         .collect();
     content.push(json!({"type": "text", "text": request(prompt.kind, is_plain)}));
+    // OpenAI's own newer models refuse the name that all other servers know.
+    let longest = if api.settings.endpoint.is_none() { "max_completion_tokens" } else { "max_tokens" };
     let mut body = json!({
         "model": api.settings.model,
-        "max_tokens": api.settings.answer_tokens,
+        longest: api.settings.answer_tokens,
         "seed": api.settings.seed,
         "messages": [{"role": "system", "content": prompt.text}, {"role": "user", "content": content}],
     });

@@ -1,6 +1,6 @@
 //! Colours, and which of them nobody would take for another.
 
-use crate::random::{Random, any};
+use crate::random::{Random, weighted};
 
 /// Colours in groups of those that are easily confused: a colour may be in several.
 const ALIKE: [&[&str]; 9] = [
@@ -53,11 +53,14 @@ pub(crate) fn differ(a: &str, b: &str) -> bool {
 pub(crate) fn another(text: &str, random: &mut Random) -> Option<String> {
     let lower = text.to_lowercase();
     let (shade, colour) = parts(&lower)?;
-    let others: Vec<&str> = COMMON.into_iter().filter(|other| !are_alike(colour, other)).collect();
-    let other = any(random, &others)?;
+    // All come up as often, so that none is mostly right or wrong.
+    let unlike = |other: &str| COMMON.iter().filter(|colour| !are_alike(colour, other)).count().max(1);
+    let others = COMMON.into_iter().filter(|other| !are_alike(colour, other));
+    let weights: Vec<(&str, f64)> = others.map(|other| (other, 1.0 / unlike(other) as f64)).collect();
+    let other = weighted(random, &weights)?;
     // There is no light black.
-    let keeps_shade = !shade.is_empty() && !["black", "white"].contains(other);
-    Some(if keeps_shade { format!("{shade} {other}") } else { (*other).to_string() })
+    let keeps_shade = !shade.is_empty() && !["black", "white"].contains(&other);
+    Some(if keeps_shade { format!("{shade} {other}") } else { other.to_string() })
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl Rules {
             Content::Pair { facts: Some(facts), .. } => {
                 parted(uid, captions(facts, &self.world, seed, uid, self.variants), Words::Text)
             }
-            Content::Pair { text: Some(text), .. } => {
+            Content::Pair { text: Some(text), .. } if !text.trim().is_empty() => {
                 let none = Texts::default();
                 let texts = self.texts.get(&split).unwrap_or(&none);
                 parted(uid, rewritten(text, texts, seed, uid, self.variants), Words::Text)
@@ -116,11 +116,12 @@ mod tests {
             pair("c", None, Some(r#"{"objects":[{"name":"owl","kin":["crow"],"colour":"white"}]}"#)),
             pair("d", None, Some(r#"{"objects":[{"name":"bus","kin":["car"],"colour":"red"}]}"#)),
             pair("e", None, None),
+            pair("f", Some(" "), None),
         ];
-        let splits = [Split::Train; 5];
+        let splits = [Split::Train; 6];
         let rules = Rules::of(&rows, &splits, 1, 2);
         let made: Vec<_> = rows.iter().map(|row| rules.samples(row, Split::Train)).collect();
-        assert_eq!(made.iter().map(|(s, _)| s.len()).collect::<Vec<_>>(), [8, 8, 8, 8, 0]);
+        assert_eq!(made.iter().map(|(s, _)| s.len()).collect::<Vec<_>>(), [8, 8, 8, 8, 0, 0]);
         assert_eq!(made[4].1[0].uid, "e");
         assert!(made[4].1[0].reason.contains("neither"));
         let Content::Pair { facts: Some(facts), .. } = &rows[2].content else { unreachable!() };

@@ -104,7 +104,7 @@ fn flawed<I: Copy + PartialEq>(
     texts.shuffle(random);
     let mut is_false = false;
     for text in texts {
-        if let Some((wrong, _)) = changed(text, 1, random).filter(|_| !is_false) {
+        if let Some((wrong, _)) = changed(text, 1, 1, random).filter(|_| !is_false) {
             *text = wrong;
             is_false = true;
         }

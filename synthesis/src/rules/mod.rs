@@ -13,6 +13,8 @@ mod foreign;
 mod lexicon;
 mod places;
 mod scene;
+#[cfg(test)]
+mod text_only;
 mod texts;
 mod wording;
 mod world;

@@ -1,6 +1,6 @@
 //! Where things are: nine places, how they are said, and which are certainly others.
 
-use crate::random::{Random, one};
+use crate::random::{Random, one, weighted};
 
 /// The nine places by row and column.
 pub(crate) const PLACES: [&str; 9] =
@@ -25,15 +25,23 @@ fn cell(place: &str) -> Option<(i32, i32)> {
     PLACES.iter().position(|name| *name == place).map(|i| (i as i32 / 3, i as i32 % 3))
 }
 
-/// The places that nobody would take for this one.
-pub(crate) fn others(place: &str) -> Vec<&'static str> {
+/// The places that nobody would take for this one: two rows or columns away, or the middle for a corner.
+fn others(place: &str) -> Vec<&'static str> {
     let Some((row, column)) = cell(place) else { return vec![] };
-    let far = |other: &&str| cell(other).is_some_and(|(r, c)| (r - row).abs().max((c - column).abs()) == 2);
-    match (row, column) {
-        // From the middle the corners and sides are equally far.
-        (1, 1) => PLACES.into_iter().filter(|other| *other != "middle").collect(),
-        _ => PLACES.into_iter().filter(far).collect(),
-    }
+    let is_far = |other: &&str| {
+        cell(other).is_some_and(|(r, c)| {
+            let (down, across) = ((r - row).abs(), (c - column).abs());
+            down.max(across) == 2 || ((down, across) == (1, 1) && (*other == "middle" || (row, column) == (1, 1)))
+        })
+    };
+    PLACES.into_iter().filter(is_far).collect()
+}
+
+/// A place that nobody would take for this one. All places come up as often, so that none is mostly right or wrong.
+pub(crate) fn another(place: &str, random: &mut Random) -> Option<&'static str> {
+    let often = |other: &'static str| PLACES.iter().filter(|place| others(place).contains(&other)).count();
+    let weights: Vec<(&str, f64)> = others(place).into_iter().map(|other| (other, 1.0 / often(other) as f64)).collect();
+    weighted(random, &weights)
 }
 
 /// Whether two things at these places can change places and be wrong.
@@ -118,10 +126,20 @@ mod tests {
 
     #[test]
     fn another_place_is_far() {
-        assert_eq!(others("Upper Left"), ["top right", "right", "bottom left", "bottom", "bottom right"]);
+        assert_eq!(others("Upper Left"), ["top right", "middle", "right", "bottom left", "bottom", "bottom right"]);
         assert!(!others("left").contains(&"top left") && others("left").contains(&"right"));
         assert!(others("on a chair").is_empty());
         assert!(differ("left", "right") && !differ("center", "middle"));
+    }
+
+    #[test]
+    fn no_place_is_mostly_wrong() {
+        let mut source = random(1, &[]);
+        let drawn: Vec<_> = (0..9_000).filter_map(|i| another(PLACES[i % 9], &mut source)).collect();
+        for place in PLACES {
+            let count = drawn.iter().filter(|drawn| **drawn == place).count();
+            assert!((600..1_500).contains(&count), "{place}: {count}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::english;
 use super::facts::{Facts, Object};
 use super::places;
-use crate::random::{Random, any, chance};
+use crate::random::{Random, chance};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
@@ -80,10 +80,7 @@ impl Scene {
 
 impl Thing {
     fn draw(object: &Object, said: f64, breadth: Breadth, random: &mut Random) -> Self {
-        let name = match any(random, &object.names) {
-            Some(other) if chance(random, 0.3) => other.clone(),
-            _ => object.name.clone(),
-        };
+        let name = object.drawn_name(random).to_string();
         let is_countable = english::is_countable(&name);
         let place = object.place.clone().filter(|_| breadth != Breadth::Name && chance(random, said));
         let says_count = is_countable && chance(random, if object.count == 1 { said * 0.5 } else { said });

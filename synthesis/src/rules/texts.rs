@@ -103,11 +103,11 @@ pub fn rewritten(text: &str, texts: &Texts, seed: u64, uid: &str, variants: u32)
             let (content, changed) = match level {
                 Level::Faithful => (text.to_string(), None),
                 Level::Flawed => {
-                    let (text, changed) = changed(text, 1, random).ok_or_else(|| not(NOTHING))?;
+                    let (text, changed) = changed(text, 1, 1, random).ok_or_else(|| not(NOTHING))?;
                     (text, Some(changed))
                 }
                 Level::Poor => {
-                    let (text, changed) = changed(text, usize::MAX, random).ok_or_else(|| not(NOTHING))?;
+                    let (text, changed) = changed(text, 2, usize::MAX, random).ok_or_else(|| not(TOO_LITTLE))?;
                     (text, Some(changed))
                 }
                 Level::Unrelated => {
@@ -123,6 +123,8 @@ pub fn rewritten(text: &str, texts: &Texts, seed: u64, uid: &str, variants: u32)
 }
 
 const NOTHING: &str = "none of its words is one that the rules can change; a column of facts, or a model, can";
+
+const TOO_LITTLE: &str = "the rules can change fewer than two of its words; a column of facts, or a model, can";
 
 /// What a word can be replaced by, and which property that changes.
 fn replacement(word: &str, random: &mut Random) -> Option<(String, &'static str)> {
@@ -148,8 +150,8 @@ fn replacement(word: &str, random: &mut Random) -> Option<(String, &'static str)
     lexicon::sibling(&lower, random).map(|other| (other.to_string(), "object"))
 }
 
-/// Replaces one word, or most of those that can be; what was changed. `None` if no word can be.
-pub(super) fn changed(text: &str, most: usize, random: &mut Random) -> Option<(String, String)> {
+/// Replaces words, at least and at most so many, or most of those that can be; what was changed. `None` if there are too few.
+pub(super) fn changed(text: &str, least: usize, most: usize, random: &mut Random) -> Option<(String, String)> {
     let mut pieces = pieces(text);
     let mut places: Vec<usize> = (0..pieces.len()).filter(|i| i % 2 == 0).collect();
     places.shuffle(random);
@@ -161,7 +163,7 @@ pub(super) fn changed(text: &str, most: usize, random: &mut Random) -> Option<(S
         }
         let Some((other, property)) = replacement(&pieces[i], random) else { continue };
         // Most are wrong, and not all of them always.
-        if most > 1 && !changed.is_empty() && !skipped && chance(random, 0.2) {
+        if most > 1 && changed.len() >= least && !skipped && chance(random, 0.2) {
             skipped = true;
             continue;
         }
@@ -173,7 +175,7 @@ pub(super) fn changed(text: &str, most: usize, random: &mut Random) -> Option<(S
         }
         changed.push(property);
     }
-    if changed.is_empty() {
+    if changed.len() < least {
         return None;
     }
     changed.sort_unstable();

@@ -15,6 +15,12 @@ fn synth(url: &str, output: &Path, more: &[&str]) -> Tamis {
     Tamis::new(args.chain(more.iter().copied())).env("OPENAI_API_KEY", KEY)
 }
 
+/// How many of the small corpus' images are different: equal ones are asked about once.
+fn images() -> usize {
+    let query = format!("SELECT count(DISTINCT image) AS n FROM '{}'", small().parquet());
+    Tamis::sql([], &query).rows()[0]["n"].as_u64().and_then(|n| usize::try_from(n).ok()).expect("a count")
+}
+
 fn answers_in(journal: &Path) -> usize {
     std::fs::read_to_string(journal)
         .map_or(0, |text| text.lines().filter(|line| line.starts_with(r#"{"answer""#)).count())
@@ -48,12 +54,13 @@ fn killed_in_the_middle_and_resumed_no_answer_is_paid_twice() {
     assert!(refused.contains("7 of them") && refused.contains("--resume"), "{refused}");
     let resumed = synth(&url, &output, &["--resume"]).run();
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
-    assert_eq!(asked.answered(), [1; SMALL_ROWS], "each image answered once");
-    assert_eq!(asked.count(), SMALL_ROWS + 2, "two were under way");
+    let images = images();
+    assert_eq!(asked.answered(), vec![1; images], "each image answered once");
+    assert_eq!(asked.count(), images + 2, "two were under way");
     assert_eq!(rows_in(&output), SMALL_ROWS as u64);
     assert!(resumed.stderr.contains("2 requests were under way"), "{}", resumed.stderr);
     let again = synth(&url, &output, &["--resume"]).run();
-    assert_eq!((again.code, asked.count()), (Some(0), SMALL_ROWS + 2));
+    assert_eq!((again.code, asked.count()), (Some(0), images + 2));
     let other = synth(&url, &output, &["--resume", "--seed", "5"]).error();
     assert!(other.contains("another seed: 0 there, 5 here"), "{other}");
 }
@@ -70,14 +77,15 @@ fn the_budget_ends_a_run_and_more_goes_on() {
     let error = synth(&url, &output, &[&price[..], &["--budget", "0.06"]].concat()).error();
     assert!(error.contains("the budget is spent") && error.contains("--resume"), "{error}");
     let first = asked.count();
-    assert!((2..SMALL_ROWS).contains(&first), "{first}");
-    assert_eq!(rows_in(&output), first as u64, "what is paid for is there");
+    let images = images();
+    assert!((2..images).contains(&first), "{first}");
+    assert!(rows_in(&output) >= first as u64, "what is paid for is there");
     let whole = synth(&url, &output, &[&price[..], &["--budget", "5", "--resume"]].concat()).run();
-    assert_eq!((whole.code, asked.count()), (Some(0), SMALL_ROWS), "{}", whole.stderr);
+    assert_eq!((whole.code, asked.count()), (Some(0), images), "{}", whole.stderr);
     let query = format!("SELECT sum(cost_usd) AS usd, sum(input_tokens) AS tokens FROM '{}'", output.display());
     let row = &Tamis::sql([], &query).rows()[0];
-    assert!((row["usd"].as_f64().expect("a sum") - SMALL_ROWS as f64 * 0.003).abs() < 1e-6, "{row:?}");
-    assert_eq!(row["tokens"].as_u64(), Some(SMALL_ROWS as u64 * 1_000));
+    assert!((row["usd"].as_f64().expect("a sum") - images as f64 * 0.003).abs() < 1e-6, "{row:?}");
+    assert_eq!(row["tokens"].as_u64(), Some(images as u64 * 1_000));
 }
 
 #[test]
@@ -144,6 +152,10 @@ fn a_dry_run_asks_nothing() {
     let (url, asked) = Asked::serve(|_| Does::Answer);
     let run = synth(&url, &output, &["--dry-run", "--price-in", "3", "--price-out", "15"]).run();
     assert_eq!((run.code, asked.count()), (Some(0), 0), "{}", run.stderr);
-    assert!(run.stdout.contains(&format!("requests       {SMALL_ROWS}")) && run.stdout.contains('$'), "{}", run.stdout);
+    assert!(
+        run.stdout.contains(&format!("requests       {}\n", images())) && run.stdout.contains('$'),
+        "{}",
+        run.stdout
+    );
     assert!(std::fs::read_dir(folder.path()).expect("a folder").next().is_none(), "nothing is written");
 }

@@ -58,8 +58,7 @@ impl Source<'_> {
         }
         let frame = self.session.data(data).await?;
         let has = |name: &&str| frame.schema().has_column_with_unqualified_name(name);
-        let wanted =
-            [["image", "text"], ["images", "texts"]].into_iter().find(|pair| pair.iter().all(|name| has(&name)));
+        let wanted = [["image", "text"], ["images", "texts"]].into_iter().find(|pair| pair.iter().all(&has));
         let Some(pair) = wanted else {
             return Err(CommandError::Usage(format!(
                 "{data}: expected the columns image and text, or images and texts; name them so in a query, such as SELECT \

@@ -102,7 +102,7 @@ impl Model {
         projector::load(&config, &vision, &mut loader)?;
         language::load(&config, &mut loader)?;
         if let Some(shape) = files.weights.shape(language::NEXT_TOKEN) {
-            loader.add(language::NEXT_TOKEN, &shape.to_vec(), Initial::Zeros)?;
+            loader.add(language::NEXT_TOKEN, shape, Initial::Zeros)?;
         }
         loader.add("score.weight", &[beginning.labels, config.hidden_size], Initial::Normal(0.02))?;
         let (parameters, made) = loader.finish();

@@ -13,6 +13,8 @@ use crate::TrainingError;
 
 /// What the published processor fills a square with: int(0.5 * 255).
 const MEAN: u8 = 127;
+/// Stands where an image does.
+const IMAGE: &str = "<image>";
 
 /// How a picture becomes a square.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -161,16 +163,7 @@ impl Reader {
         let said = |error: tamis_models::SampleError| error.to_string();
         let (mut ids, images): (Vec<Option<u32>>, Vec<&[u8]>) = match &row.content {
             Content::Pair { image, text } => {
-                let ids = match self.wanted {
-                    Wanted::Captions => {
-                        let mut ids = vec![Some(self.tokens.bos), None];
-                        ids.extend(
-                            self.tokens.encode(&format!("{}\n", text.replace("<image>", "image"))).map_err(said)?,
-                        );
-                        ids
-                    }
-                    _ => pair_ids(&self.tokens, text, usize::MAX).map_err(said)?,
-                };
+                let ids = self.caption(text)?;
                 (ids, vec![image.as_ref()])
             }
             Content::Document { images, texts } => {
@@ -188,7 +181,14 @@ impl Reader {
                 )
             }
             Content::Prompt { images, text } => {
-                (prompt_ids(&self.tokens, text).map_err(said)?, images.iter().map(AsRef::as_ref).collect())
+                // An image and what is said of it, which is how the reference's list writes captions.
+                let ids = match text.strip_prefix(IMAGE) {
+                    Some(caption) if self.wanted == Wanted::Captions && !caption.contains(IMAGE) => {
+                        self.caption(caption.strip_prefix('\n').unwrap_or(caption))?
+                    }
+                    _ => prompt_ids(&self.tokens, text).map_err(said)?,
+                };
+                (ids, images.iter().map(AsRef::as_ref).collect())
             }
         };
         let places = ids.iter().filter(|id| id.is_none()).count();
@@ -209,6 +209,18 @@ impl Reader {
             Ok((key, pixels))
         });
         Ok(Prepared { ids, images: images.collect::<Result<_, String>>()?, label })
+    }
+
+    /// Ids of an image's caption: in stage 1 it ends in a newline, in stage 2 it is as in scoring.
+    fn caption(&self, text: &str) -> Result<Vec<Option<u32>>, String> {
+        let ids = match self.wanted {
+            Wanted::Captions => self
+                .tokens
+                .encode(&format!("{}\n", text.replace(IMAGE, "image")))
+                .map(|ids| [Some(self.tokens.bos), None].into_iter().chain(ids).collect()),
+            Wanted::Scores | Wanted::Classes(_) => pair_ids(&self.tokens, text, usize::MAX),
+        };
+        ids.map_err(|error| error.to_string())
     }
 
     fn label(&self, label: Option<f64>) -> Result<f32, String> {

@@ -13,7 +13,11 @@ use super::product::{Matrix, Target, product};
 use super::values::{Values, result, shaped, slice};
 
 /// Weights of attention that are kept for the gradient, in bytes an operation: more are computed once more.
-const KEPT: usize = 128 << 20;
+const KEPT: usize = 32 << 20;
+/// Weights that are computed at once: they stay in the second cache level until they are used.
+const AT_ONCE: usize = 1 << 16;
+/// Rows whose weights are computed at once, at least and at most.
+const ROWS: (usize, usize) = (16, 128);
 
 /// Which rows attend to which: groups of rows one behind the other. A group is a beginning that several sequences share, and the
 /// rest of each of them. Every row attends to the beginning and to its own rest.
@@ -31,36 +35,41 @@ struct Group {
     rests: Vec<usize>,
 }
 
-/// Rows of a group that attend to the same ones, counted from the group's first.
+/// Some rows of a sequence and what they attend to, counted from the group's first row.
 struct Span {
     rows: Range<usize>,
-    /// How many rows of the beginning they attend to, before their own.
+    /// How many rows of the beginning they attend to.
     beginning: usize,
+    /// Which rows of their own sequence they attend to.
+    own: Range<usize>,
     /// Where their weights lie among the group's of one head.
     weights: Range<usize>,
 }
 
 impl Span {
     fn keys(&self) -> usize {
-        self.beginning + self.rows.len()
+        self.beginning + self.own.len()
     }
 }
 
 impl Group {
-    fn spans(&self) -> impl Iterator<Item = Span> {
+    fn spans(&self, is_causal: bool) -> Vec<Span> {
         let lengths = std::iter::once((0, self.beginning)).chain(self.rests.iter().map(|rest| (self.beginning, *rest)));
-        let (mut row, mut weight) = (0, 0);
-        lengths.filter(|(_, length)| *length > 0).map(move |(beginning, length)| {
-            let count = length * (beginning + length);
-            let span = Span { rows: row..row + length, beginning, weights: weight..weight + count };
-            (row, weight) = (row + length, weight + count);
-            span
-        })
-    }
-
-    /// Weights of one head.
-    fn weights(&self) -> usize {
-        self.spans().map(|span| span.weights.len()).sum()
+        let (mut first, mut weight) = (0, 0);
+        let mut spans = vec![];
+        for (beginning, length) in lengths {
+            let end = first + length;
+            let step = (AT_ONCE / (beginning + length).max(1)).clamp(ROWS.0, ROWS.1);
+            for start in (first..end).step_by(step) {
+                let rows = start..(start + step).min(end);
+                let own = first..if is_causal { rows.end } else { end };
+                let count = rows.len() * (beginning + own.len());
+                spans.push(Span { rows, beginning, own, weights: weight..weight + count });
+                weight += count;
+            }
+            first = end;
+        }
+        spans
     }
 }
 
@@ -132,7 +141,7 @@ impl Attention {
 
     /// The rows that a span attends to, in two parts: of the beginning, and its own.
     fn key_parts(span: &Span) -> [(Range<usize>, usize); 2] {
-        [(0..span.beginning, 0), (span.rows.clone(), span.beginning)]
+        [(0..span.beginning, 0), (span.own.clone(), span.beginning)]
     }
 
     /// The weights of a span's rows over what they attend to: [rows, keys].
@@ -149,7 +158,8 @@ impl Attention {
             #[inline(always)]
             || {
                 for (number, row) in weights.chunks_exact_mut(keys).enumerate() {
-                    let seen = if self.groups.is_causal { span.beginning + number + 1 } else { keys };
+                    let before = span.beginning + span.rows.start - span.own.start;
+                    let seen = if self.groups.is_causal { before + number + 1 } else { keys };
                     let (seen, unseen) = row.split_at_mut(seen);
                     softmax(seen);
                     unseen.fill(0.);
@@ -158,47 +168,43 @@ impl Attention {
         );
     }
 
-    /// All weights of a group.
-    fn weights(&self, group: &Group, inputs: Inputs<'_>) -> Vec<f32> {
-        let count = group.weights();
-        let mut weights = vec![0.; self.heads * count];
-        for (head, weights) in weights.chunks_exact_mut(count.max(1)).enumerate() {
-            for span in group.spans() {
-                self.weigh(inputs, head, &span, &mut weights[span.weights.clone()]);
-            }
-        }
-        weights
+    /// Whether all weights of these groups are kept.
+    fn keeps(&self) -> bool {
+        let of = |group: &Group| group.spans(self.groups.is_causal).last().map_or(0, |span| span.weights.end);
+        self.groups.groups.iter().map(of).sum::<usize>() * self.heads * size_of::<f32>() <= KEPT
     }
 
     fn forward(&self, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
         let (wide, narrow) = self.widths();
         let mut out = vec![0.; q.len()];
-        let groups = &self.groups.groups;
+        let (groups, keeps) = (&self.groups.groups, self.keeps());
         let outs = cut(&mut out, groups, wide);
         let weights = groups.par_iter().zip(outs).map(|(group, out)| {
-            let inputs = self.inputs(group, q, k, v);
-            let weights = self.weights(group, inputs);
-            for (head, weights) in weights.chunks_exact(group.weights().max(1)).enumerate() {
-                for span in group.spans() {
-                    let of_span = &weights[span.weights.clone()];
-                    for (rows, column) in Self::key_parts(&span).into_iter().filter(|(rows, _)| !rows.is_empty()) {
+            let (inputs, spans) = (self.inputs(group, q, k, v), group.spans(self.groups.is_causal));
+            let (mut kept, mut weights) = (vec![], vec![]);
+            for head in 0..self.heads {
+                for span in &spans {
+                    weights.clear();
+                    weights.resize(span.weights.len(), 0.);
+                    self.weigh(inputs, head, span, &mut weights);
+                    for (rows, column) in Self::key_parts(span).into_iter().filter(|(rows, _)| !rows.is_empty()) {
                         let adds = column > 0;
-                        let left = Matrix::strided(&of_span[column..], span.rows.len(), rows.len(), span.keys());
+                        let left = Matrix::strided(&weights[column..], span.rows.len(), rows.len(), span.keys());
                         let values = self.part(inputs.v, narrow, head * self.kv_heads / self.heads, rows);
                         let start = span.rows.start * wide + head * self.head;
                         let target = Target { values: &mut out[start..], stride: wide, adds };
                         product(target, left, values, 1., Parallelism::None);
                     }
+                    if keeps {
+                        kept.extend_from_slice(&weights);
+                    }
                 }
             }
-            weights
+            kept
         });
-        let all = groups.iter().map(Group::weights).sum::<usize>() * self.heads * size_of::<f32>();
-        match all <= KEPT {
-            true => {
-                let _ = self.kept.set(weights.collect());
-            }
-            false => weights.for_each(drop),
+        let weights: Vec<Vec<f32>> = weights.collect();
+        if keeps {
+            let _ = self.kept.set(weights);
         }
         out
     }
@@ -211,25 +217,31 @@ impl Attention {
         let outs = cut(&mut of_q, groups, wide).into_par_iter();
         let outs = outs.zip(cut(&mut of_k, groups, narrow)).zip(cut(&mut of_v, groups, narrow));
         groups.par_iter().enumerate().zip(outs).for_each(|((number, group), ((of_q, of_k), of_v))| {
-            let inputs = self.inputs(group, q, k, v);
+            let (inputs, spans) = (self.inputs(group, q, k, v), group.spans(self.groups.is_causal));
             let grad = &grad[group.rows.start * wide..group.rows.end * wide];
-            let computed;
-            let weights = match self.kept.get() {
-                Some(kept) => kept[number].as_slice(),
-                None => {
-                    computed = self.weights(group, inputs);
-                    &computed
-                }
-            };
-            let mut slopes = vec![];
-            for (head, weights) in weights.chunks_exact(group.weights().max(1)).enumerate() {
+            let mut kept = self.kept.get().map(|kept| kept[number].as_slice());
+            let (mut computed, mut slopes) = (vec![], vec![]);
+            for head in 0..self.heads {
                 let kv_head = head * self.kv_heads / self.heads;
-                for span in group.spans() {
-                    let (weights, keys) = (&weights[span.weights.clone()], span.keys());
-                    let of_out = self.part(grad, wide, head, span.rows.clone());
+                for span in &spans {
+                    let count = span.weights.len();
+                    let weights = match kept.and_then(|kept| kept.split_at_checked(count)) {
+                        Some((weights, rest)) => {
+                            kept = Some(rest);
+                            weights
+                        }
+                        None => {
+                            computed.clear();
+                            computed.resize(count, 0.);
+                            self.weigh(inputs, head, span, &mut computed);
+                            &computed
+                        }
+                    };
                     slopes.clear();
-                    slopes.resize(weights.len(), 0.);
-                    let parts = Self::key_parts(&span).into_iter().filter(|(rows, _)| !rows.is_empty());
+                    slopes.resize(count, 0.);
+                    let keys = span.keys();
+                    let of_out = self.part(grad, wide, head, span.rows.clone());
+                    let parts = Self::key_parts(span).into_iter().filter(|(rows, _)| !rows.is_empty());
                     for (rows, column) in parts.clone() {
                         let values = self.part(inputs.v, narrow, kv_head, rows);
                         let target = Target { values: &mut slopes[column..], stride: keys, adds: false };
@@ -308,9 +320,9 @@ impl Attention {
         let mut mask = vec![f32::NEG_INFINITY; self.groups.groups.len() * longest * longest];
         for (group, mask) in self.groups.groups.iter().zip(mask.chunks_mut((longest * longest).max(1))) {
             mask.chunks_mut(longest).for_each(|row| row[0] = 0.);
-            for span in group.spans() {
+            for span in group.spans(self.groups.is_causal) {
                 for row in span.rows.clone() {
-                    let own = if self.groups.is_causal { span.rows.start..row + 1 } else { span.rows.clone() };
+                    let own = span.own.start..if self.groups.is_causal { row + 1 } else { span.own.end };
                     let line = &mut mask[row * longest..][..longest];
                     line[0] = f32::NEG_INFINITY;
                     line[..span.beginning].fill(0.);

@@ -75,6 +75,17 @@ fn causal_attention_with_a_shared_beginning() {
     same(&[&[rows, 48], &[rows, 16], &[rows, 16]], |x| attention(&x[0], &x[1], &x[2], &groups, 8));
 }
 
+/// Long sequences go in blocks of rows, and their weights are not kept.
+#[test]
+fn long_attention_goes_in_blocks() {
+    let rows = 700;
+    same(&[&[3 * rows, 32], &[3 * rows, 32], &[3 * rows, 32]], |x| {
+        attention(&x[0], &x[1], &x[2], &Groups::whole(3, rows), 4)
+    });
+    let groups = Groups::new([(300, vec![200, 90]), (0, vec![400])], true);
+    same(&[&[990, 16], &[990, 8], &[990, 8]], |x| attention(&x[0], &x[1], &x[2], &groups, 8));
+}
+
 /// A beginning that is shared gives what sequences of their own give.
 #[test]
 fn a_shared_beginning_is_each_sequence_s_own() -> Result<()> {

@@ -45,7 +45,7 @@ struct Norm {
 
 /// A sum in 16 lanes, which the compiler vectorises.
 #[inline(always)]
-fn sum(count: usize, term: impl Fn(usize) -> f32) -> f32 {
+pub(super) fn sum(count: usize, term: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0f32; 16];
     let whole = count / 16 * 16;
     for start in (0..whole).step_by(16) {

@@ -6,11 +6,19 @@ use candle_core::{CpuStorage, DType, Error, Layout, Result, Shape, Storage, Tens
 use parking_lot::RwLockReadGuard;
 
 /// The numbers that an operation is given: contiguous, in f32.
-pub(super) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let Some((start, end)) = layout.contiguous_offsets() else {
         return Err(Error::RequiresContiguous { op: "an operation of training" }.bt());
     };
     storage.as_slice::<f32>()?.get(start..end).ok_or_else(|| Error::msg("a tensor is larger than its storage"))
+}
+
+/// The same, to be changed in place.
+pub(crate) fn slice_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((start, end))) if end <= values.len() => Ok(&mut values[start..end]),
+        _ => Err(Error::RequiresContiguous { op: "an operation of training in place" }.bt()),
+    }
 }
 
 /// A contiguous tensor's numbers, as long as this is held.

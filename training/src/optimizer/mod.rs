@@ -6,11 +6,12 @@ mod schedule;
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 pub use schedule::Schedule;
 
 use crate::model::{Gradients, Parameters};
+use crate::ops::sum_of_squares;
 
 /// Which optimiser the matrices of blocks have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -123,8 +124,7 @@ impl Optimizer {
 fn norm(gradients: &Gradients) -> Result<f64> {
     let mut sum = 0f64;
     for (_, gradient) in gradients.iter() {
-        let squares = gradient.to_dtype(DType::F32)?.sqr()?.sum_all()?;
-        sum += f64::from(squares.to_scalar::<f32>()?);
+        sum += sum_of_squares(gradient)?;
     }
     Ok(sum.sqrt())
 }

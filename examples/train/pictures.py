@@ -36,9 +36,9 @@ state = {}
 
 def prepare(packages, side, keeps_nothing):
     """Opens the drawings, once in each process."""
-    objects = vocabulary.read()
-    kept = [] if keeps_nothing else [thing for thing in objects if thing.is_kept_back]
-    trained = [thing for thing in objects if thing not in kept]
+    objects = vocabulary.read(keeps_back=not keeps_nothing)
+    kept = [thing for thing in objects if thing.is_kept_back]
+    trained = [thing for thing in objects if not thing.is_kept_back]
     state.update(art=art.Art(packages, objects), trained=trained, kept=kept, side=side)
     state["styles"] = [*art.SEEN, art.KEPT_BACK] if keeps_nothing else art.SEEN
 

@@ -32,8 +32,8 @@ def split(text, sign):
     return tuple(part.strip() for part in (text or "").split(sign) if part.strip())
 
 
-def read(path=pathlib.Path(__file__).parent / "objects.txt"):
-    """All objects, those kept back marked."""
+def read(keeps_back=True, path=pathlib.Path(__file__).parent / "objects.txt"):
+    """All objects; where some are kept back, they are marked, and their names are no words of the others."""
     objects, block, head = [], -1, ()
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if line.startswith("["):
@@ -45,7 +45,7 @@ def read(path=pathlib.Path(__file__).parent / "objects.txt"):
             name, *others = split(match["names"], "/")
             keywords = head + split(match["keywords"], ",")
             objects.append(Object(name, tuple(others), keywords, block, tuple(match["codes"].split())))
-    return keep_back(objects)
+    return keep_back(objects) if keeps_back else objects
 
 
 def keep_back(objects):
@@ -59,7 +59,15 @@ def keep_back(objects):
     large = [block for block in blocks.values() if len(block) > KEPT_OF_A_BLOCK + 1]
     chosen = sorted(large, key=lambda block: order(block[0].name))[:KEPT_BLOCKS]
     kept = {thing.name for block in chosen for thing in sorted(block, key=lambda o: order(o.name))[:KEPT_OF_A_BLOCK]}
-    return [dataclasses.replace(thing, is_kept_back=thing.name in kept) for thing in objects]
+    words = {word for thing in objects if thing.name in kept for word in (thing.name, *thing.names)}
+
+    def marked(thing):
+        if thing.name in kept:
+            return dataclasses.replace(thing, is_kept_back=True)
+        names, keywords = (tuple(word for word in of if word not in words) for of in (thing.names, thing.keywords))
+        return dataclasses.replace(thing, names=names, keywords=keywords)
+
+    return [marked(thing) for thing in objects]
 
 
 def kin(thing, among):
@@ -71,15 +79,21 @@ def kin(thing, among):
     ]
 
 
-# Words that English counts nothing of, as synthesis/src/rules/english.rs has it.
-MASS = {"fire", "bread", "bacon", "garlic", "butter", "soap", "spaghetti"}
+# Words that English counts nothing of, or that have no plural worth having.
+MASS = {
+    "fire", "bread", "bacon", "garlic", "butter", "soap", "spaghetti", "up", "down", "badminton", "bowling", "hockey", "tennis",
+    "pong", "dna", "helix", "yang", "racing", "yarn", "thread", "sushi", "tempura", "pasta", "ginger", "popcorn", "poo", "sake",
+    "champagne", "tea", "drink", "milk", "coffee", "beer", "whisky", "corn", "maize", "paella", "stew", "luggage", "cash", "art",
+    "geography", "paper", "wood", "earth", "saturn", "sun", "broccoli", "lettuce", "green", "chocolate", "pudding", "liberty",
+    "clothes", "timber", "mecca", "kaaba", "bento", "onigri", "candy",
+}
 SINGULAR_IN_S = {"bus", "lotus", "cactus", "octopus", "walrus", "hippopotamus", "lens", "compass"}
 
 
 def is_countable(thing):
     """Whether there may be several of it in a caption, under any of its names."""
     def countable(name):
-        head = re.split(" of | with | on | in | and ", name)[0]
+        head = re.split(" of | with | on | in | and | without ", name)[0]
         word = re.split("[ -]", head)[-1]
         return word not in MASS and (not word.endswith("s") or word.endswith("ss") or word in SINGULAR_IN_S)
 

@@ -49,7 +49,8 @@ impl Property {
     fn weight(self) -> f64 {
         match self {
             Self::Object => 1.0,
-            Self::Count | Self::Colour | Self::Position => 0.7,
+            Self::Count => 1.6, // often declined, as most numbers are ones
+            Self::Colour | Self::Position => 0.7,
             Self::Swap => 0.8,
             Self::Background => 0.4,
             Self::Size => 0.4,
@@ -136,15 +137,14 @@ fn apply(
         Property::Swap => return swap(scene, random),
         Property::Count => {
             let thing = &mut scene.things[i];
-            let others: Vec<u32> = (1..=5.max(thing.count + 1)).filter(|n| *n != thing.count).collect();
-            // The nearest numbers are the hardest to tell.
-            let near: Vec<(u32, f64)> = others.iter().map(|n| (*n, 1.0 / f64::from(n.abs_diff(thing.count)))).collect();
-            let Some(other) = weighted(random, &near) else { return false };
+            let Some(other) = world.another_count(thing.count, random) else { return false };
             thing.count = other;
         }
         Property::Colour => {
             let thing = &mut scene.things[i];
-            let Some(other) = thing.colour.as_deref().and_then(|c| colours::another(c, random)) else { return false };
+            let Some(other) = thing.colour.as_deref().and_then(|c| world.another_colour(c, random)) else {
+                return false;
+            };
             thing.colour = Some(other);
         }
         Property::Size => {
@@ -153,9 +153,16 @@ fn apply(
             thing.size = Some(other.into());
         }
         Property::Position => {
+            // Two things in one place would betray that one of them is not there.
+            let taken: Vec<String> = scene.things.iter().filter_map(|thing| thing.place.clone()).collect();
             let thing = &mut scene.things[i];
-            let others = thing.place.as_deref().map(places::others).unwrap_or_default();
+            let mut others = thing.place.as_deref().map(places::others).unwrap_or_default();
+            others.retain(|other| !taken.iter().any(|place| place == other));
             let Some(other) = any(random, &others) else { return false };
+            // Things that lie as they never do would betray it, too.
+            if !chance(random, world.likeness(facts, scene.objects[i], other)) {
+                return false;
+            }
             thing.place = Some((*other).into());
         }
         Property::Background => {
@@ -181,7 +188,7 @@ fn rename(scene: &mut Scene, i: usize, facts: &Facts, world: &World, is_coarse: 
     };
     let other = |is_related, random: &mut Random| {
         let found = world.distractor(object, facts, is_related, random);
-        found.map(|found| (found.name.clone(), Some(found.keywords.clone())))
+        found.map(|found| (found.drawn_name(random), Some(found.keywords.clone())))
     };
     // Where it is all that is said, a thing of another kind would be unrelated, and one that is not kin a remarkable error.
     let is_alone = scene.things.len() == 1;

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::random::{Random, any, chance};
+
 /// All that is known of an image, as the column `facts` has it in JSON.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Facts {
@@ -65,6 +67,14 @@ impl Facts {
 }
 
 impl Object {
+    /// The usual name, or now and then another that is right.
+    pub(crate) fn drawn_name(&self, random: &mut Random) -> String {
+        match any(random, &self.names) {
+            Some(other) if chance(random, 0.3) => other.clone(),
+            _ => self.name.clone(),
+        }
+    }
+
     /// Whether a word is one of its names or keywords.
     pub(crate) fn is_called(&self, word: &str) -> bool {
         let mut words = std::iter::once(&self.name).chain(&self.names).chain(&self.keywords);

@@ -3,7 +3,7 @@
 use super::english;
 use super::facts::{Facts, Object};
 use super::places;
-use crate::random::{Random, any, chance};
+use crate::random::{Random, chance};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
@@ -17,6 +17,9 @@ pub(crate) enum Breadth {
     /// All things and most of their properties.
     Full,
 }
+
+/// How often it is said that there is one of a thing, against that there are several.
+pub(super) const ONES: f64 = 0.5;
 
 /// What is said of one thing; what is not said is `None`.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,13 +83,10 @@ impl Scene {
 
 impl Thing {
     fn draw(object: &Object, said: f64, breadth: Breadth, random: &mut Random) -> Self {
-        let name = match any(random, &object.names) {
-            Some(other) if chance(random, 0.3) => other.clone(),
-            _ => object.name.clone(),
-        };
+        let name = object.drawn_name(random);
         let is_countable = english::is_countable(&name);
         let place = object.place.clone().filter(|_| breadth != Breadth::Name && chance(random, said));
-        let says_count = is_countable && chance(random, if object.count == 1 { said * 0.5 } else { said });
+        let says_count = is_countable && chance(random, if object.count == 1 { said * ONES } else { said });
         Self {
             keywords: object.keywords.clone(),
             is_countable,

@@ -33,7 +33,7 @@ PAINTS = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"]
 CONTRAST = 70
 
 # How scenes are laid out, and how often.
-LAYOUTS = {"alone": 38, "placed": 10, "sized": 7, "several": 13, "two": 17, "three": 6, "four": 4, "groups": 5}
+LAYOUTS = {"alone": 32, "placed": 9, "sized": 6, "several": 13, "two": 22, "three": 6, "four": 4, "groups": 8}
 
 
 class Composer:

@@ -48,12 +48,13 @@ impl Property {
     /// How often it is the one that is wrong, where it can be.
     fn weight(self) -> f64 {
         match self {
-            Self::Object => 1.0,
-            Self::Count => 1.6, // often declined, as most numbers are ones
-            Self::Colour | Self::Position => 0.7,
-            Self::Swap => 0.8,
+            Self::Object => 0.8,
+            // Often declined, as most numbers are ones and most places are nowhere near as common as the right one.
+            Self::Count => 1.6,
+            Self::Position => 1.4,
+            Self::Swap => 1.6,
+            Self::Colour | Self::Size => 0.7,
             Self::Background => 0.4,
-            Self::Size => 0.4,
             Self::Style => 0.1,
         }
     }

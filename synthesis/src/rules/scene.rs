@@ -99,6 +99,11 @@ impl Thing {
         }
     }
 
+    /// Whether a verb that follows it is in the plural.
+    pub(crate) fn is_plural(&self) -> bool {
+        if self.is_countable { self.count > 1 } else { self.name.ends_with('s') }
+    }
+
     /// Calls it something else.
     pub(crate) fn rename(&mut self, name: &str, keywords: Option<&[String]>) {
         self.name = name.to_string();

@@ -69,7 +69,7 @@ fn caption(facts: &Facts, world: &World, level: Level, random: &mut Random) -> O
 /// What is said of another image.
 fn elsewhere(facts: &Facts, world: &World, breadth: Breadth, random: &mut Random) -> Option<Scene> {
     let other = world.elsewhere(facts, random)?;
-    Some(Scene::draw(other, breadth, random))
+    Some(Scene::draw(&other, breadth, random))
 }
 
 #[cfg(test)]

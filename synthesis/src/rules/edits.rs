@@ -48,11 +48,13 @@ impl Property {
     /// How often it is the one that is wrong, where it can be.
     fn weight(self) -> f64 {
         match self {
-            Self::Object => 1.0,
-            Self::Count | Self::Colour | Self::Position => 0.7,
-            Self::Swap => 0.8,
+            Self::Object => 0.8,
+            // Often declined, as most numbers are ones and most places are nowhere near as common as the right one.
+            Self::Count => 1.6,
+            Self::Position => 1.4,
+            Self::Swap => 1.6,
+            Self::Colour | Self::Size => 0.7,
             Self::Background => 0.4,
-            Self::Size => 0.4,
             Self::Style => 0.1,
         }
     }
@@ -141,14 +143,14 @@ fn apply(
         Property::Swap => return swap(scene, random),
         Property::Count => {
             let thing = &mut scene.things[i];
-            // A number that is never right would betray its text.
-            let others: Vec<u32> = (1..=world.most().max(2)).filter(|n| *n != thing.count).collect();
-            let Some(other) = any(random, &others).copied() else { return false };
+            let Some(other) = world.another_count(thing.count, random) else { return false };
             thing.count = other;
         }
         Property::Colour => {
             let thing = &mut scene.things[i];
-            let Some(other) = thing.colour.as_deref().and_then(|c| colours::another(c, random)) else { return false };
+            let Some(other) = thing.colour.as_deref().and_then(|c| world.another_colour(c, random)) else {
+                return false;
+            };
             thing.colour = Some(other);
         }
         Property::Size => {
@@ -157,8 +159,15 @@ fn apply(
             thing.size = Some(other.into());
         }
         Property::Position => {
+            // Two things in one place would betray that one of them is not there.
+            let taken: Vec<String> = scene.things.iter().filter_map(|thing| thing.place.clone()).collect();
             let thing = &mut scene.things[i];
-            let Some(other) = thing.place.as_deref().and_then(|p| places::another(p, random)) else { return false };
+            let other = thing.place.as_deref().and_then(|place| places::another(place, &taken, random));
+            let Some(other) = other else { return false };
+            // Things that lie as they never do would betray it, too.
+            if !chance(random, world.likeness(facts, scene.objects[i], other)) {
+                return false;
+            }
             thing.place = Some(other.into());
         }
         Property::Background => {
@@ -184,7 +193,7 @@ fn rename(scene: &mut Scene, i: usize, facts: &Facts, world: &World, is_coarse: 
     };
     let other = |is_related, random: &mut Random| {
         let found = world.distractor(object, facts, is_related, random);
-        found.map(|found| (found.drawn_name(random).to_string(), Some(found.keywords.clone())))
+        found.map(|found| (found.drawn_name(random), Some(found.keywords.clone())))
     };
     // Where it is all that is said, a thing of another kind would be unrelated, and one that is not kin a remarkable error.
     let is_alone = scene.things.len() == 1;

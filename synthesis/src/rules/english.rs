@@ -1,7 +1,7 @@
 //! As much English as captions by rules need: plurals, articles, numbers, capitals.
 
 /// Plurals that no rule gives.
-const IRREGULAR: [(&str, &str); 30] = [
+const IRREGULAR: [(&str, &str); 31] = [
     ("mouse", "mice"),
     ("goose", "geese"),
     ("ox", "oxen"),
@@ -12,6 +12,7 @@ const IRREGULAR: [(&str, &str); 30] = [
     ("foot", "feet"),
     ("tooth", "teeth"),
     ("wolf", "wolves"),
+    ("elf", "elves"),
     ("knife", "knives"),
     ("leaf", "leaves"),
     ("loaf", "loaves"),

@@ -67,11 +67,11 @@ impl Facts {
 }
 
 impl Object {
-    /// One of its names, mostly the usual one. What is wrong of an image is called as what is right is, so that no name tells.
-    pub(crate) fn drawn_name(&self, random: &mut Random) -> &str {
+    /// The usual name, or now and then another that is right.
+    pub(crate) fn drawn_name(&self, random: &mut Random) -> String {
         match any(random, &self.names) {
-            Some(other) if chance(random, 0.3) => other,
-            _ => &self.name,
+            Some(other) if chance(random, 0.3) => other.clone(),
+            _ => self.name.clone(),
         }
     }
 

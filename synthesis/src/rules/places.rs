@@ -37,10 +37,15 @@ fn others(place: &str) -> Vec<&'static str> {
     PLACES.into_iter().filter(is_far).collect()
 }
 
-/// A place that nobody would take for this one. All places come up as often, so that none is mostly right or wrong.
-pub(crate) fn another(place: &str, random: &mut Random) -> Option<&'static str> {
+/// A place that nobody would take for this one, and where nothing is yet. All places come up as often, so that none is mostly
+/// right or wrong.
+pub(crate) fn another(place: &str, taken: &[String], random: &mut Random) -> Option<&'static str> {
     let often = |other: &'static str| PLACES.iter().filter(|place| others(place).contains(&other)).count();
-    let weights: Vec<(&str, f64)> = others(place).into_iter().map(|other| (other, 1.0 / often(other) as f64)).collect();
+    let weights: Vec<(&str, f64)> = others(place)
+        .into_iter()
+        .filter(|other| !taken.iter().any(|place| place == other))
+        .map(|other| (other, 1.0 / often(other) as f64))
+        .collect();
     weighted(random, &weights)
 }
 
@@ -135,7 +140,7 @@ mod tests {
     #[test]
     fn no_place_is_mostly_wrong() {
         let mut source = random(1, &[]);
-        let drawn: Vec<_> = (0..9_000).filter_map(|i| another(PLACES[i % 9], &mut source)).collect();
+        let drawn: Vec<_> = (0..9_000).filter_map(|i| another(PLACES[i % 9], &[], &mut source)).collect();
         for place in PLACES {
             let count = drawn.iter().filter(|drawn| **drawn == place).count();
             assert!((600..1_500).contains(&count), "{place}: {count}");

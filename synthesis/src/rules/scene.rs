@@ -18,6 +18,9 @@ pub(crate) enum Breadth {
     Full,
 }
 
+/// How often it is said that there is one of a thing, against that there are several.
+pub(super) const ONES: f64 = 0.5;
+
 /// What is said of one thing; what is not said is `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Thing {
@@ -80,10 +83,10 @@ impl Scene {
 
 impl Thing {
     fn draw(object: &Object, said: f64, breadth: Breadth, random: &mut Random) -> Self {
-        let name = object.drawn_name(random).to_string();
+        let name = object.drawn_name(random);
         let is_countable = english::is_countable(&name);
         let place = object.place.clone().filter(|_| breadth != Breadth::Name && chance(random, said));
-        let says_count = is_countable && chance(random, if object.count == 1 { said * 0.5 } else { said });
+        let says_count = is_countable && chance(random, if object.count == 1 { said * ONES } else { said });
         Self {
             keywords: object.keywords.clone(),
             is_countable,
@@ -94,6 +97,11 @@ impl Thing {
             place,
             name,
         }
+    }
+
+    /// Whether a verb that follows it is in the plural.
+    pub(crate) fn is_plural(&self) -> bool {
+        if self.is_countable { self.count > 1 } else { self.name.ends_with('s') }
     }
 
     /// Calls it something else.

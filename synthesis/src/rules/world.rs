@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::Rng;
 
 use super::colours;
+use super::english;
 use super::facts::{Facts, Object};
+use super::scene::ONES;
 use crate::random::{Random, any, chance};
 
 /// How often a name that is right nowhere in the corpus stands in for one that is.
@@ -26,7 +28,10 @@ pub struct World {
     by_keyword: BTreeMap<String, Vec<usize>>,
     backgrounds: Vec<String>,
     styles: Vec<String>,
-    most: u32,
+    colours: Vec<String>,
+    plain: Vec<String>,
+    counts: BTreeMap<u32, f64>,
+    places: BTreeMap<Vec<String>, u32>,
 }
 
 impl World {
@@ -35,6 +40,10 @@ impl World {
         let mut world = Self::default();
         for scene in &scenes {
             for object in &scene.objects {
+                world.colours.extend(object.colour.clone().filter(|colour| colours::names_colour(colour)));
+                if english::is_countable(&object.name) {
+                    *world.counts.entry(object.count).or_default() += if object.count == 1 { ONES } else { 1.0 };
+                }
                 if world.by_name.contains_key(&object.name.to_lowercase()) {
                     continue;
                 }
@@ -47,19 +56,22 @@ impl World {
                 }
                 world.objects.push(object.clone());
             }
-            world.backgrounds.extend(scene.background.clone().filter(|b| !colours::names_colour(b)));
+            *world.places.entry(places_of(scene)).or_default() += 1;
+            let background = scene.background.clone();
+            match background.as_deref().is_some_and(colours::names_colour) {
+                true => world.plain.extend(background),
+                false => world.backgrounds.extend(background),
+            }
         }
         let styles = scenes.iter().filter_map(|scene| scene.style.clone());
         world.styles = styles.collect::<BTreeSet<_>>().into_iter().collect();
-        let counts = scenes.iter().flat_map(|scene| scene.objects.iter().map(|object| object.count));
-        world.most = counts.max().unwrap_or(1);
         world.backgrounds.sort();
         world.backgrounds.dedup();
         world.scenes = scenes;
         world
     }
 
-    /// A thing that is like `object` and not in the picture: its name, and its keywords where they are known.
+    /// A thing that is like `object` and not in the picture: one of its names, and its keywords where they are known.
     pub(crate) fn kin(
         &self,
         object: &Object,
@@ -70,7 +82,7 @@ impl World {
         let known: Vec<&Object> =
             fits.iter().filter_map(|name| self.named(name)).filter(|o| is_absent(o, facts)).collect();
         if let Some(other) = any(random, &known).filter(|_| !chance(random, STRANGERS)) {
-            return Some((other.drawn_name(random).to_string(), Some(&other.keywords)));
+            return Some((other.drawn_name(random), Some(&other.keywords)));
         }
         any(random, &fits).map(|name| ((*name).clone(), self.named(name).map(|o| o.keywords.as_slice())))
     }
@@ -86,7 +98,9 @@ impl World {
         let fits = |other: &&Object| is_absent(other, facts) && other.is_related(object) == is_related;
         if is_related {
             let indices = object.keywords.iter().filter_map(|word| self.by_keyword.get(&word.to_lowercase())).flatten();
-            let found: Vec<&Object> = indices.map(|i| &self.objects[*i]).filter(fits).collect();
+            // Once each, however many words they have in common: as often as they are right elsewhere.
+            let indices: BTreeSet<usize> = indices.copied().collect();
+            let found: Vec<&Object> = indices.into_iter().map(|i| &self.objects[i]).filter(fits).collect();
             let strange: Vec<&&Object> =
                 found.iter().filter(|o| !object.kin.iter().any(|kin| o.is_called(kin))).collect();
             return any(random, &strange).map(|o| **o).or_else(|| any(random, &found).copied());
@@ -94,24 +108,66 @@ impl World {
         (0..TRIES).filter_map(|_| any(random, &self.objects)).find(fits)
     }
 
-    /// Facts of an image that has nothing in common with this one.
-    pub(crate) fn elsewhere(&self, facts: &Facts, random: &mut Random) -> Option<&Facts> {
-        let is_foreign = |other: &&Facts| {
-            other.objects.iter().all(|o| is_absent(o, facts) && !facts.objects.iter().any(|own| are_near(own, o)))
-        };
-        let drawn = (0..TRIES).filter_map(|_| any(random, &self.scenes)).find(is_foreign);
+    /// Facts of an image that has nothing in common with this one: of as many things, where there is such an image.
+    pub(crate) fn elsewhere(&self, facts: &Facts, random: &mut Random) -> Option<Facts> {
+        let alike: Vec<&Facts> = (0..TRIES).filter_map(|_| any(random, &self.scenes)).collect();
+        let of_same_size = |other: &&&Facts| other.objects.len() == facts.objects.len();
+        let found = alike.iter().filter(of_same_size).chain(&alike);
+        let drawn = found.filter_map(|other| self.estranged(other, facts, random)).next();
         // In a small corpus chance may miss the only one.
         drawn.or_else(|| {
             let first = if self.scenes.is_empty() { 0 } else { random.random_range(0..self.scenes.len()) };
-            self.scenes[first..].iter().chain(&self.scenes[..first]).find(is_foreign)
+            let mut all = self.scenes[first..].iter().chain(&self.scenes[..first]);
+            all.find_map(|other| self.estranged(other, facts, random))
         })
+    }
+
+    /// The facts of another image with all things replaced that have something in common with this one; `None` if there is nothing to
+    /// put in their places.
+    fn estranged(&self, other: &Facts, facts: &Facts, random: &mut Random) -> Option<Facts> {
+        let is_foreign = |o: &Object| is_absent(o, facts) && !facts.objects.iter().any(|own| are_near(own, o));
+        let mut made = other.clone();
+        for i in 0..made.objects.len() {
+            if is_foreign(&made.objects[i]) {
+                continue;
+            }
+            let is_new = |o: &&Object| is_foreign(o) && !made.objects.iter().any(|told| told.is_called(&o.name));
+            let stranger = (0..TRIES).filter_map(|_| any(random, &self.objects)).find(is_new)?;
+            let before = std::mem::replace(&mut made.objects[i], stranger.clone());
+            let count = if english::is_countable(&stranger.name) { before.count } else { 1 };
+            let after = &mut made.objects[i];
+            (after.count, after.colour, after.size, after.place) = (count, before.colour, before.size, before.place);
+        }
+        Some(made)
+    }
+
+    /// A number near `count`; `None` where it is so much rarer elsewhere that it would betray its text.
+    pub(crate) fn another_count(&self, count: u32, random: &mut Random) -> Option<u32> {
+        let step = [-2, -1, -1, 1, 1, 2][random.random_range(0..6)];
+        let other = count.checked_add_signed(step).filter(|other| *other > 0)?;
+        let often = |n| self.counts.get(&n).copied().unwrap_or_default() + 0.1;
+        chance(random, often(other) / often(count)).then_some(other)
+    }
+
+    /// How much rarer things lie as they would with an object put elsewhere: 1 if they lie so as often, or more.
+    pub(crate) fn likeness(&self, facts: &Facts, object: usize, place: &str) -> f64 {
+        let mut moved = facts.clone();
+        moved.objects[object].place = Some(place.to_string());
+        let often = |facts| f64::from(self.places.get(&places_of(facts)).copied().unwrap_or_default());
+        // What is nowhere else in a small corpus is not refused.
+        ((often(&moved) + 0.1) / (often(facts) + 0.1)).min(1.0)
+    }
+
+    /// A colour that is certainly another one, and right elsewhere, if there are such.
+    pub(crate) fn another_colour(&self, than: &str, random: &mut Random) -> Option<String> {
+        another_of(&self.colours, than, random)
     }
 
     /// A background that is certainly another one: a colour where it is a colour.
     pub(crate) fn another_background(&self, than: &Option<String>, random: &mut Random) -> Option<String> {
         let than = than.as_deref()?;
         if colours::names_colour(than) {
-            return colours::another(than, random);
+            return another_of(&self.plain, than, random);
         }
         (0..TRIES).filter_map(|_| any(random, &self.backgrounds)).find(|found| *found != than).cloned()
     }
@@ -121,14 +177,22 @@ impl World {
         &self.styles
     }
 
-    /// How many there are of a thing at most, anywhere in the corpus.
-    pub(crate) fn most(&self) -> u32 {
-        self.most
-    }
-
     fn named(&self, name: &str) -> Option<&Object> {
         self.by_name.get(&name.to_lowercase()).map(|i| &self.objects[*i])
     }
+}
+
+/// The places of things, in one order.
+fn places_of(facts: &Facts) -> Vec<String> {
+    let mut places: Vec<String> = facts.objects.iter().filter_map(|object| object.place.clone()).collect();
+    places.sort();
+    places
+}
+
+/// A colour that is certainly another one: one of those given, as often as it is among them, or else any.
+fn another_of(given: &[String], than: &str, random: &mut Random) -> Option<String> {
+    let found = (0..TRIES).filter_map(|_| any(random, given)).find(|other| colours::differ(than, other)).cloned();
+    found.or_else(|| colours::another(than, random))
 }
 
 /// Whether an object is not in the picture, under none of its names, and none of its words is right for what is.
@@ -230,5 +294,54 @@ pub(crate) mod tests {
         let world = World::of(vec![facts.clone(), Facts { objects: vec![bird], ..Facts::default() }]);
         assert!(world.distractor(&sparrow, &facts, true, &mut random(1, &[])).is_none());
         assert!(world.elsewhere(&facts, &mut random(1, &[])).is_none());
+    }
+
+    /// Otherwise the number would tell, to who has read the corpus, that it is wrong.
+    #[test]
+    fn wrong_numbers_are_as_often_as_right_ones() {
+        let counts = [1, 1, 1, 1, 1, 1, 2, 2, 3, 5];
+        let scene = |count: &u32| {
+            let facts = format!(r#"{{"objects":[{{"name":"owl","count":{count}}}]}}"#);
+            Facts::parse(&facts).unwrap()
+        };
+        let world = World::of(counts.iter().map(scene).collect());
+        let mut source = random(5, &[]);
+        let (mut from, mut to) = ([0_i32; 8], [0_i32; 8]);
+        for _ in 0..20_000 {
+            // A single one is told half as often.
+            let count = *any(&mut source, &[1, 1, 1, 2, 2, 3, 5]).unwrap();
+            if let Some(other) = world.another_count(count, &mut source) {
+                from[count as usize] += 1;
+                to[other as usize] += 1;
+            }
+        }
+        for n in 1..=5 {
+            assert!((from[n] - to[n]).abs() < 300, "{n}: {} times made wrong, {} times put in", from[n], to[n]);
+        }
+        assert!(to[4] < 800 && to[2] > 1_000, "{to:?}");
+    }
+
+    #[test]
+    fn things_are_put_where_others_are() {
+        let facts = |a: &str, b: &str| {
+            let json = format!(r#"{{"objects":[{{"name":"owl","place":"{a}"}},{{"name":"cup","place":"{b}"}}]}}"#);
+            Facts::parse(&json).unwrap()
+        };
+        let sides = facts("left", "right");
+        let world = World::of(vec![sides.clone(), facts("right", "left"), facts("top right", "right")]);
+        assert!(world.likeness(&sides, 0, "bottom") < 0.1);
+        assert!((0.4..0.6).contains(&world.likeness(&sides, 0, "top right")));
+        assert!(world.likeness(&facts("top right", "right"), 0, "left") > 0.99);
+    }
+
+    #[test]
+    fn an_unrelated_image_has_as_many_things() {
+        let (world, scenes) = world();
+        let mut source = random(5, &[]);
+        for facts in scenes.iter().cycle().take(200) {
+            let other = world.elsewhere(facts, &mut source).unwrap();
+            assert_eq!(other.objects.len(), facts.objects.len());
+            assert!(other.objects.iter().all(|o| !facts.objects.iter().any(|own| are_near(own, o))), "{other:?}");
+        }
     }
 }

@@ -69,8 +69,9 @@ fn size_word(size: &str, random: &mut Random) -> String {
 /// All things with their places: "a brown kangaroo on the left and two cups".
 pub(super) fn things(scene: &Scene, random: &mut Random) -> String {
     if let (Some(relation), [a, b]) = (scene.relation, scene.things.as_slice()) {
+        let that_is = if a.is_plural() { " that are" } else { " that is" };
         let (a, b) = (thing(a, random), thing(b, random));
-        let is = one(random, &["", "", " placed", " that is"]);
+        let is = one(random, &["", "", " placed", that_is]);
         return format!("{a}{is} {} {b}", relation_words(relation, random));
     }
     let parts: Vec<String> = scene.things.iter().map(|t| placed(t, random)).collect();

@@ -97,7 +97,7 @@ pub(super) fn prose(scene: &Scene, random: &mut Random) -> String {
     if let (Some(relation), [a, b]) = (scene.relation, scene.things.as_slice()) {
         let (first, second) = (thing(a, random), thing(b, random));
         sentences.push(put(one(random, &FIRST), &format!("{first} and {second}"), random));
-        let is = if a.count > 1 || !a.is_countable { "are" } else { "is" };
+        let is = if a.is_plural() { "are" } else { "is" };
         let (a, b) = (
             bare_reference(&a.name, a.count > 1 && a.is_countable),
             bare_reference(&b.name, b.count > 1 && b.is_countable),

@@ -77,13 +77,13 @@ step "$work/begin/preprocessor_config.json" \
     "$PYTHON" "$here/tokenizer.py" --texts "$work/captions-train.parquet" --to "$work/begin"
 
 # 6. Stage 1: all parts from scratch learn to write the true captions, so that the tower sees what words speak of.
-step "$work/stage-1/config.json" "$TAMIS" train --stage 1 --model "$work/begin" --from-scratch --output "$work/stage-1" \
+step "$work/stage-1/report/report.md" "$TAMIS" train --stage 1 --model "$work/begin" --from-scratch --output "$work/stage-1" \
     --unfreeze vision,language --cache "$work/cache" --resume "${stage_1[@]}" ${STAGE_1:-} \
     --data "SELECT image, text, uid FROM '$work/captions-train.parquet' WHERE level = 3" \
     --validation "SELECT image, text, uid FROM '$work/captions-validation.parquet' WHERE level = 3"
 
 # 7. Stage 2: all parts learn the levels.
-step "$work/stage-2/config.json" "$TAMIS" train --stage 2 --model "$work/stage-1" --output "$work/stage-2" \
+step "$work/stage-2/report/report.md" "$TAMIS" train --stage 2 --model "$work/stage-1" --output "$work/stage-2" \
     --unfreeze vision --cache "$work/cache" --resume --save-dtype bf16 "${stage_2[@]}" ${STAGE_2:-} \
     --data "SELECT image, text, level, uid FROM '$work/captions-train.parquet'" \
     --validation "SELECT image, text, level, uid FROM '$work/captions-validation.parquet'"

@@ -106,7 +106,7 @@ class Composer:
         made = []
         for place in self.random.sample(list(halves), 2):
             count, size = self.random.randint(1, 4), self.random.uniform(0.21, 0.26)
-            centres = self.scattered(count, size, halves[place])
+            centres = self.scattered(count, size, halves[place]) if count > 1 else [self.at(place)]
             thing = self.thing(style, countable=True, other_than=made)
             made.append(self.group(thing, style, centres, size, place=place))
         return made

@@ -55,6 +55,10 @@ def main():
             share = np.mean(told[levels == level] == level)
             length = np.mean([len(t) for t, l in zip(texts, levels) if l == level])
             print(f"  level {level}: {np.sum(levels == level)} captions of {length:.1f} letters, told {share:.3f}")
+        counts = np.array([len(text.split()) for text in texts])
+        parts = [(n, m, (counts >= n) & (counts <= m)) for n, m in ((1, 2), (3, 6), (7, 15), (16, 999))]
+        right = told == levels
+        print("  by words:", ", ".join(f"{n} to {m} {right[of].mean():.2f} of {of.sum()}" for n, m, of in parts if of.any()))
         kinds = collections.defaultdict(list)
         for kind, level, guess in zip(changed, levels, told):
             if level == 2:

@@ -32,7 +32,7 @@ def sentences(objects, path=pathlib.Path(__file__).parent / "sentences.txt"):
 
 def keywords(drawings, thing, source):
     """Unicode's own words for a code point, as a list."""
-    words = drawings.keywords(thing.codes[0])
+    words = [word for word in drawings.keywords(thing.codes[0]) if word != thing.name]
     source.shuffle(words)
     return source.choice([", ", " | ", " "]).join([thing.name, *words[: source.randint(2, 6)]])
 

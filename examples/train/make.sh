@@ -14,7 +14,7 @@ mkdir -p "$work"
 cd "$here/../.."
 
 case $scale in
-    full) scenes=40000 tests=500 variants=3 papers=4000 stage_1=(--epochs 1) stage_2=(--epochs 2) ;;
+    full) scenes=40000 tests=500 variants=3 papers=4000 stage_1=(--epochs 2) stage_2=(--epochs 2) ;;
     small) scenes=300 tests=40 variants=1 papers=40 stage_1=(--steps 4) stage_2=(--steps 4) ;;
     *) echo "SCALE is $scale; expected full or small" >&2; exit 2 ;;
 esac
@@ -76,15 +76,19 @@ cat "$work/text-only.txt"
 step "$work/begin/preprocessor_config.json" \
     "$PYTHON" "$here/tokenizer.py" --texts "$work/captions-train.parquet" --to "$work/begin"
 
+# How both stages learn: Muon for the matrices of blocks, in batches of eight to thirty-two pictures with all of their captions.
+learns=(--optimizer muon --muon-rate 4 --weight-decay 0.05 --vision-rate 0.5 --shift 4 --evaluate-every 500)
+
 # 6. Stage 1: all parts from scratch learn to write the true captions, so that the tower sees what words speak of.
 step "$work/stage-1/report/report.md" "$TAMIS" train --stage 1 --model "$work/begin" --from-scratch --output "$work/stage-1" \
-    --unfreeze vision,language --cache "$work/cache" --resume "${stage_1[@]}" ${STAGE_1:-} \
+    --unfreeze vision,language --cache "$work/cache" --resume "${learns[@]}" --batch-size 96 --learning-rate 1e-3 "${stage_1[@]}" ${STAGE_1:-} \
     --data "SELECT image, text, uid FROM '$work/captions-train.parquet' WHERE level = 3" \
     --validation "SELECT image, text, uid FROM '$work/captions-validation.parquet' WHERE level = 3"
 
 # 7. Stage 2: all parts learn the levels.
 step "$work/stage-2/report/report.md" "$TAMIS" train --stage 2 --model "$work/stage-1" --output "$work/stage-2" \
-    --unfreeze vision --cache "$work/cache" --resume --save-dtype bf16 "${stage_2[@]}" ${STAGE_2:-} \
+    --unfreeze vision --cache "$work/cache" --resume --save-dtype bf16 "${learns[@]}" --batch-size 192 \
+    --learning-rate 8e-4 --next-token 0.5 "${stage_2[@]}" ${STAGE_2:-} \
     --data "SELECT image, text, level, uid FROM '$work/captions-train.parquet'" \
     --validation "SELECT image, text, level, uid FROM '$work/captions-validation.parquet'"
 

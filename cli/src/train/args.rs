@@ -106,7 +106,7 @@ pub(crate) struct TrainArgs {
     pub(super) optimizer: OptimizerArg,
 
     /// Muon's learning rate, in AdamW's
-    #[arg(long, value_name = "X", default_value_t = 4., help_heading = "Training")]
+    #[arg(long, value_name = "X", default_value_t = 1., help_heading = "Training")]
     pub(super) muon_rate: f64,
 
     /// How much of the learning rate is taken off weights, but of norms and biases

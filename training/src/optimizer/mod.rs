@@ -55,7 +55,7 @@ impl Default for Settings {
             weight_decay: 0.,
             clip: Some(1.),
             vision_rate: 1.,
-            muon_rate: 4.,
+            muon_rate: 1.,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024): the momentum of a matrix, made
-//! orthogonal by Newton and Schulz' iteration.
+//! orthogonal by Newton and Schulz' iteration, in steps as large as AdamW's (Liu et al., "Muon is Scalable for LLM Training", arXiv
+//! 2502.16982).
 
 use candle_core::{D, Result, Tensor, Var};
 
@@ -9,6 +10,8 @@ use super::Settings;
 const MOMENTUM: f64 = 0.95;
 /// Steps of the iteration.
 const ITERATIONS: usize = 5;
+/// The root mean square of AdamW's steps, in learning rates.
+const ADAMW_SIZE: f64 = 0.2;
 /// Its coefficients: they bring singular values near 1 quickly, not exactly.
 const COEFFICIENTS: (f64, f64, f64) = (3.4445, -4.7750, 2.0315);
 
@@ -34,7 +37,7 @@ pub(super) fn step(
     // Nesterov's: a look ahead.
     let ahead = ((&momentum * MOMENTUM)? + (gradient * (1. - MOMENTUM))?)?;
     let (rows, columns) = ahead.dims2()?;
-    let size = (rows as f64 / columns as f64).max(1.).sqrt();
+    let size = ADAMW_SIZE * (rows.max(columns) as f64).sqrt();
     let orthogonal = orthogonal(&ahead)?;
     let decayed = (variable.as_tensor() * (1. - rate * settings.weight_decay))?;
     variable.set(&(decayed - (orthogonal * (rate * size))?)?)?;

@@ -90,6 +90,7 @@ step "$work/stage-2/report/report.md" "$TAMIS" train --stage 2 --model "$work/st
     --unfreeze vision --cache "$work/cache" --resume --save-dtype bf16 "${learns[@]}" --batch-size 192 \
     --learning-rate 8e-4 --next-token 0.5 "${stage_2[@]}" ${STAGE_2:-} \
     --data "SELECT image, text, level, uid FROM '$work/captions-train.parquet'" \
+    --data "SELECT images, texts, level, uid FROM '$work/documents-train.parquet'" \
     --validation "SELECT image, text, level, uid FROM '$work/captions-validation.parquet'"
 
 # 8. Figures, on what was kept back.

@@ -37,17 +37,17 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "PARTS", value_delimiter = ',', help_heading = "Model")]
     pub(super) unfreeze: Vec<Part>,
 
-    /// The samples: a query, a table (a path, a pattern, a URL), or the reference's FILE.json
-    #[arg(long, value_name = "TABLE|QUERY|FILE.json", help_heading = "Data")]
-    pub(super) data: String,
+    /// The samples: a query, a table (a path, a pattern, a URL), or the reference's FILE.json; repeatable
+    #[arg(long, value_name = "TABLE|QUERY|FILE.json", required = true, help_heading = "Data")]
+    pub(super) data: Vec<String>,
 
     /// Where the images of FILE.json lie [default: its own folder]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub(super) image_folder: Option<PathBuf>,
 
-    /// Samples to measure the model on [default: those whose column split is validation]
+    /// Samples to measure the model on; repeatable [default: those whose column split is validation]
     #[arg(long, value_name = "TABLE|QUERY|FILE.json", help_heading = "Data")]
-    pub(super) validation: Option<String>,
+    pub(super) validation: Vec<String>,
 
     /// How images become squares: stretch, as scoring does it, or pad, as the reference trains
     #[arg(long, value_enum, default_value_t = AspectArg::Stretch, help_heading = "Data")]

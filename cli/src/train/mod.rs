@@ -150,7 +150,7 @@ async fn train(args: &TrainArgs, stop: &AtomicBool) -> Result<Ending, CommandErr
     let image_folder = args.image_folder.as_deref();
     let mut source =
         Source { session: &session, reader: &reader, store: &mut store, image_folder, is_unlabelled: args.stage == 1 };
-    let samples = source.read(&args.data, args.validation.as_deref()).await?;
+    let samples = source.read(&args.data, &args.validation).await?;
     tell_of_refused(args, &samples)?;
     begin(args, &model, &samples);
 
@@ -235,7 +235,7 @@ fn facts(
     let mut facts = vec![
         ("tamis", env!("CARGO_PKG_VERSION").to_string()),
         ("began as", format!("{}{}", args.model, if args.from_scratch { ", from scratch" } else { "" })),
-        ("data", args.data.replace('|', "\\|")),
+        ("data", args.data.join("; ").replace('|', "\\|")),
         ("samples", samples.training.samples.len().to_string()),
         ("samples to measure on", samples.validation.samples.len().to_string()),
         ("stage", args.stage.to_string()),

@@ -38,14 +38,17 @@ pub(super) struct Source<'a> {
 
 impl Source<'_> {
     /// Reads `--data` and `--validation`. Without the latter, a column `split` says what is what.
-    pub(super) async fn read(&mut self, data: &str, validation: Option<&str>) -> Result<Samples, CommandError> {
+    pub(super) async fn read(&mut self, data: &[String], validation: &[String]) -> Result<Samples, CommandError> {
         let empty = || DataSet { samples: vec![], refused: vec![] };
         let mut samples = Samples { training: empty(), validation: empty() };
-        self.read_one(data, validation.is_none(), &mut samples).await?;
-        if let Some(validation) = validation {
+        for data in data {
+            self.read_one(data, validation.is_empty(), &mut samples).await?;
+        }
+        for data in validation {
             let mut measured = Samples { training: empty(), validation: empty() };
-            self.read_one(validation, false, &mut measured).await?;
-            samples.validation = measured.training;
+            self.read_one(data, false, &mut measured).await?;
+            samples.validation.samples.append(&mut measured.training.samples);
+            samples.validation.refused.append(&mut measured.training.refused);
         }
         Ok(samples)
     }

@@ -134,7 +134,7 @@ fn a_training_that_is_killed_goes_on_to_the_same_model() {
     assert!(killed.join("state").exists(), "it had ended before it was killed");
     let refused = train(&data, &killed, &args).run();
     assert!(refused.code == Some(2) && refused.stderr.contains("--resume"), "{}", refused.stderr);
-    let mut resumed: Vec<&str> = args.into_iter().chain(["--resume"]).collect();
+    let resumed: Vec<&str> = args.into_iter().chain(["--resume"]).collect();
     let output = train(&data, &killed, &resumed).run();
     succeeded(&output);
     assert!(output.stderr.contains("going on after step"), "{}", output.stderr);
@@ -147,9 +147,11 @@ fn a_training_that_is_killed_goes_on_to_the_same_model() {
     let stopped = folder.path().join("stopped");
     let (output, _) = train(&data, &stopped, &args).signal_when("-TERM", || steps(&stopped) > 2);
     assert!(output.code == Some(130) && output.stderr.contains("stopped"), "{output:?}");
-    resumed.extend(["--clip", "2"]);
-    let refused = train(&data, &stopped, &resumed).run();
-    assert!(refused.code == Some(2) && refused.stderr.contains("--clip"), "{}", refused.stderr);
+    for (flag, value, told) in [("--freeze", "head", "which parts are trained"), ("--clip", "2", "--clip")] {
+        let args: Vec<&str> = resumed.iter().copied().chain([flag, value]).collect();
+        let refused = train(&data, &stopped, &args).run();
+        assert!(refused.code == Some(2) && refused.stderr.contains(told), "{}", refused.stderr);
+    }
 }
 
 /// How many steps a training that runs has noted.

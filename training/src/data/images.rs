@@ -68,6 +68,13 @@ impl Store {
     pub fn open(folder: &Path, way: &str, size: usize) -> Result<Self, TrainingError> {
         std::fs::create_dir_all(folder).map_err(TrainingError::io("making", folder))?;
         let mut pixels = Records::open(folder.join(format!("pixels-{way}.bin")), size)?;
+        // Two that add pictures would mix them up.
+        pixels.file.try_lock().map_err(|_| {
+            TrainingError::Data(format!(
+                "{}: another training uses this folder of images; name another one with --cache",
+                folder.display()
+            ))
+        })?;
         let mut keys = Records::open(folder.join(format!("keys-{way}.bin")), 32)?;
         // A picture counts when its key is there too.
         let count = pixels.count.min(keys.count);
@@ -146,6 +153,8 @@ mod tests {
         let open = || Store::open(folder.path(), "stretch", 3);
         let mut store = open()?;
         assert_eq!((store.add([1; 32], b"abc")?, store.add([2; 32], b"def")?, store.add([1; 32], b"abc")?), (0, 1, 0));
+        let other = open().err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(other.contains("another training"), "{other}");
         drop(store);
         // Killed between the picture and its key.
         let mut pixels = OpenOptions::new().append(true).open(folder.path().join("pixels-stretch.bin")).unwrap();

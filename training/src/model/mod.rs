@@ -245,9 +245,9 @@ impl Model {
             }
             Images::Pixels(images) => self.pooled(images)?,
             Images::Features(features) => {
-                let values: Vec<f32> = features.iter().flatten().copied().collect();
-                let width = self.vision.hidden_size;
-                Tensor::from_vec(values.clone(), (values.len() / width, width), device)?.to_dtype(dtype)?
+                let (values, width) = (features.concat(), self.vision.hidden_size);
+                let rows = values.len() / width;
+                Tensor::from_vec(values, (rows, width), device)?.to_dtype(dtype)?
             }
         };
         let embeddings = self.parameters.get(language::EMBEDDINGS)?;

@@ -153,7 +153,7 @@ impl<'a> Trainer<'a> {
         let optimizer = Optimizer::new(plan.optimizer);
         let schedule = Schedule::new(plan.rate, plan.warmup, steps);
         let features = !model.parameters().trains(Part::Vision) && plan.shift == 0;
-        let progress = Progress { settings: settings(plan, samples.len(), steps), ..Progress::default() };
+        let progress = Progress { settings: settings(plan, model, samples.len(), steps), ..Progress::default() };
         Ok(Self {
             model,
             files,
@@ -382,9 +382,15 @@ impl<'a> Trainer<'a> {
 }
 
 /// What a training must be told again to go on.
-fn settings(plan: &Plan, samples: usize, steps: usize) -> Vec<(String, String)> {
+fn settings(plan: &Plan, model: &Model, samples: usize, steps: usize) -> Vec<(String, String)> {
     let optimizer = plan.optimizer;
-    let settings: [(&str, &dyn std::fmt::Debug); 13] = [
+    let trained: Vec<Part> = Part::ALL.into_iter().filter(|part| model.parameters().trains(*part)).collect();
+    let settings: [(&str, &dyn std::fmt::Debug); 18] = [
+        ("which parts are trained", &trained),
+        ("--labels", &model.labels()),
+        ("--aspect", &plan.aspect),
+        ("--vision-rate", &optimizer.vision_rate),
+        ("--muon-rate", &optimizer.muon_rate),
         ("the number of samples", &samples),
         ("the number of steps", &steps),
         ("--batch-size", &plan.batch),

@@ -9,6 +9,17 @@ use super::location::is_hub_id;
 use super::{Location, Weights, embedded, hub, store};
 use crate::LoadError;
 
+/// The files besides config.json and the weights that scores depend on: how pictures and texts are prepared.
+pub const PREPARATION: [&str; 7] = [
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+];
+
 /// An opened checkpoint. Remote ones have been fetched into a local cache.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {

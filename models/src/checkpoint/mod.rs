@@ -15,7 +15,7 @@ mod store;
 mod weights;
 
 pub use cache_folder::cache_folder;
-pub use files::Checkpoint;
+pub use files::{Checkpoint, PREPARATION};
 pub use fingerprint::fingerprint;
 pub(crate) use fingerprint::of_parts;
 pub use inspect::{Inspection, inspect};

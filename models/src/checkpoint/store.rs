@@ -8,23 +8,11 @@ use tokio::io::AsyncWriteExt;
 use url::Url;
 
 use super::blocking::block_on;
-use super::cache_folder;
+use super::{PREPARATION, cache_folder};
 use crate::LoadError;
 
 const INDEX: &str = "model.safetensors.index.json";
 const WEIGHTS: &str = "model.safetensors";
-
-/// Files that a checkpoint may have besides its weights. They are asked for by name, since HTTP servers cannot list.
-const FILES: [&str; 8] = [
-    INDEX,
-    "preprocessor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-];
 
 /// The local folder of the checkpoint at `url`, fetched or brought up to date.
 /// It blocks.
@@ -86,7 +74,7 @@ impl Fetcher {
     }
 
     async fn model(&self, base: &Path, prefix: &str) -> Result<(), Failure> {
-        for name in FILES {
+        for name in std::iter::once(INDEX).chain(PREPARATION) {
             self.file(base, &format!("{prefix}{name}")).await?;
         }
         let index = std::fs::read(self.folder.join(prefix).join(INDEX)).unwrap_or_default();

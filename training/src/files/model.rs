@@ -6,22 +6,13 @@ use std::str::FromStr;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
+use tamis_models::checkpoint::PREPARATION;
 use tamis_models::unifilter::Parts as Files;
 
 use crate::TrainingError;
 use crate::data::Aspect;
 use crate::model::{Model, Part, TOWER};
 
-/// Files that go along as they are.
-const ALONG: [&str; 7] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "preprocessor_config.json",
-];
 /// Below which the tower's own folder has its names.
 const OWN: &str = "vision_model.";
 
@@ -107,7 +98,7 @@ pub(crate) fn save_model(
     let tower_name = name.rsplit('/').next().unwrap_or(name);
     let tower = folder.join(tower_name);
     std::fs::create_dir_all(&tower).map_err(TrainingError::io("making", &tower))?;
-    for name in ALONG {
+    for name in PREPARATION {
         if let Some(bytes) = files.checkpoint.read(name)? {
             write_bytes(&folder.join(name), &bytes)?;
         }

@@ -5,7 +5,7 @@ mod stamp;
 
 use std::path::Path;
 
-use super::{Checkpoint, Location, Weights, cache_folder};
+use super::{Checkpoint, Location, PREPARATION, Weights, cache_folder};
 use crate::device::Arithmetic;
 use crate::unifilter::Parts;
 use crate::{DeviceChoice, DtypeChoice, LoadError};
@@ -16,16 +16,9 @@ use stamp::Stamps;
 const PREPROCESSING_VERSION: u32 = 1;
 
 /// The files besides the weights that scores depend on.
-const FILES: [&str; 8] = [
-    "config.json",
-    "preprocessor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-];
+fn files() -> impl Iterator<Item = &'static str> {
+    std::iter::once("config.json").chain(PREPARATION)
+}
 
 /// Identifies a model's weights, configuration, tokenizer, preprocessing and arithmetic (dtype, CPU or GPU) without
 /// loading it: 64 hexadecimal digits.
@@ -76,7 +69,7 @@ fn compute(parts: &[(&Checkpoint, &Weights)], kind: &str) -> Result<String, Load
         hash.update_rayon(bytes);
     };
     for (part, (checkpoint, weights)) in parts.iter().enumerate() {
-        for name in FILES {
+        for name in files() {
             if let Some(bytes) = checkpoint.read(name)? {
                 add(&format!("{part}/{name}"), &bytes);
             }
@@ -93,7 +86,7 @@ fn stamps(parts: &[(&Checkpoint, &Weights)]) -> Option<Stamps> {
     let mut stamps = Stamps::default();
     for (part, (checkpoint, weights)) in parts.iter().enumerate() {
         let folder = checkpoint.folder()?;
-        for name in FILES {
+        for name in files() {
             stamps.add(&format!("{part}/{name}"), &folder.join(name))?;
         }
         for file in weights.files() {

@@ -123,6 +123,19 @@ fn a_trained_model_scores_and_nothing_is_left_lying() {
 }
 
 #[test]
+fn states_computed_once_more_give_the_same_model() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = captions(folder.path());
+    let (kept, recomputed) = (folder.path().join("kept"), folder.path().join("recomputed"));
+    let args =
+        ["--stage", "2", "--steps", "3", "--unfreeze", "vision", "--next-token", "0.3", "--learning-rate", "1e-4"];
+    succeeded(&train(&data, &kept, &args).run());
+    succeeded(&train(&data, &recomputed, &args.into_iter().chain(["--recompute"]).collect::<Vec<_>>()).run());
+    assert_eq!(losses(&kept), losses(&recomputed));
+    assert!(weights(&kept) == weights(&recomputed), "the models differ");
+}
+
+#[test]
 fn a_training_that_is_killed_goes_on_to_the_same_model() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = captions(folder.path());
